@@ -1,0 +1,135 @@
+//! The trait that every engine implements.
+
+use std::sync::Arc;
+
+use crate::{Activity, Capabilities, EngineKind, Exit, GuestPhysical, VcpuState};
+
+/// How far [`Engine::run`] may go.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum RunLimit {
+    /// Until an exit or a kick.
+    Unlimited,
+    /// Also stop with [`Exit::LimitReached`] once exactly this many instructions have retired. Only for
+    /// engines whose [`Landing`](crate::Landing) is `AnyInstruction`; others return
+    /// [`EngineError::Unsupported`].
+    Instructions(u64),
+}
+
+/// The monitor's answer to an exit that wants one.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Answer {
+    /// What was read. Bits beyond the width of the access are ignored.
+    Value(u64),
+    /// The write was carried out.
+    Done,
+    /// The access to a model-specific register faults: #GP(0). Not an answer to anything else.
+    GeneralProtection,
+}
+
+/// One virtual processor.
+///
+/// The vCPU thread owns the engine; other threads may hold its [`Kicker`] only. An exit that wants an
+/// [`Answer`] must get exactly one before the next [`run`](Self::run): engines assert it.
+pub trait Engine {
+    /// What this engine promises on this host. Constant for its lifetime.
+    fn capabilities(&self) -> Capabilities;
+
+    /// Executes guest instructions until an exit.
+    ///
+    /// # Errors
+    /// When the host refuses to go on, or the limit is not one that this engine can keep.
+    fn run(&mut self, limit: RunLimit) -> Result<Exit, EngineError>;
+
+    /// Answers the exit that `run` returned last.
+    ///
+    /// # Errors
+    /// When the host refuses the answer.
+    fn answer(&mut self, answer: Answer) -> Result<(), EngineError>;
+
+    /// Whether an external interrupt injected now would be delivered before the next instruction:
+    /// RFLAGS.IF is set, no interrupt shadow is open and no other event is pending.
+    ///
+    /// # Errors
+    /// When the host does not tell.
+    fn can_take_interrupt(&mut self) -> Result<bool, EngineError>;
+
+    /// Delivers external interrupt `vector` before the next instruction. Only while
+    /// [`can_take_interrupt`](Self::can_take_interrupt) holds: engines assert it.
+    ///
+    /// # Errors
+    /// When the host refuses.
+    fn inject_interrupt(&mut self, vector: u8) -> Result<(), EngineError>;
+
+    /// Asks for an [`Exit::InterruptWindow`] as soon as an interrupt can be taken, or takes that back.
+    fn set_interrupt_window(&mut self, wanted: bool);
+
+    /// Whether the processor executes instructions. It halts by [`Exit::Halt`] and goes on by
+    /// [`inject_interrupt`](Self::inject_interrupt); a halted engine must not be
+    /// [`run`](Self::run): engines assert it.
+    fn activity(&self) -> Activity;
+
+    /// The whole architectural state. An exit that was answered is completed first, so that the state is
+    /// one between two instructions.
+    ///
+    /// # Errors
+    /// When the host does not tell, or holds something that the state cannot express.
+    fn state(&mut self) -> Result<VcpuState, EngineError>;
+
+    /// Replaces the whole architectural state.
+    ///
+    /// # Errors
+    /// When the state is not one that a processor can be in.
+    fn set_state(&mut self, state: &VcpuState) -> Result<(), EngineError>;
+
+    /// Translates a linear address as the guest would, for reports. `None` if it is not mapped.
+    fn translate(&mut self, linear: u64) -> Option<GuestPhysical>;
+
+    /// A handle with which other threads interrupt [`run`](Self::run).
+    fn kicker(&self) -> Kicker;
+}
+
+/// Makes a running engine return [`Exit::Kicked`] soon. If it is not running, the next
+/// [`Engine::run`] returns at once. Kicks do not add up.
+#[derive(Clone)]
+pub struct Kicker(Arc<dyn Fn() + Send + Sync>);
+
+impl Kicker {
+    /// A kicker that calls `kick`, which must be safe to call from any thread at any time.
+    pub fn new(kick: impl Fn() + Send + Sync + 'static) -> Self {
+        Self(Arc::new(kick))
+    }
+
+    /// Kicks.
+    pub fn kick(&self) {
+        (self.0)();
+    }
+}
+
+impl std::fmt::Debug for Kicker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Kicker")
+    }
+}
+
+/// What can go wrong between an engine and its host.
+#[derive(thiserror::Error, Debug)]
+pub enum EngineError {
+    /// The host refused an operation.
+    #[error("the {engine} engine could not {operation}")]
+    Host {
+        /// Which engine.
+        engine: EngineKind,
+        /// What was tried, as the end of a sentence.
+        operation: &'static str,
+        /// What the host said.
+        source: std::io::Error,
+    },
+    /// The engine does not promise what was asked of it.
+    #[error("the {engine} engine cannot {operation}")]
+    Unsupported {
+        /// Which engine.
+        engine: EngineKind,
+        /// What was asked, as the end of a sentence.
+        operation: &'static str,
+    },
+}

@@ -1,0 +1,3 @@
+//! The computer: memory, boot, buses and devices of one uniprocessor PC, generic over an engine.
+
+pub mod world;

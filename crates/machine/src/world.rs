@@ -1,0 +1,150 @@
+//! The two gates between a machine and the world.
+//!
+//! Everything that could differ between two runs enters through [`World::next_input`] and
+//! [`World::read_time`]; everything that the world can see leaves through [`World::output`]. A machine
+//! that is live talks to a world of TAPs, files and host clocks; one that replays talks to a log. The
+//! machine cannot tell which.
+
+use outlive_engine::{GuestTime, Landmark};
+
+/// Which disk: its position among the disks of the configuration.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct DiskIndex(pub u8);
+
+/// Which network interface: its position among the networks of the configuration.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct NetworkIndex(pub u8);
+
+/// Which request of one disk. Counts up from zero; never used twice in the life of a machine.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+pub struct DiskRequestId(pub u64);
+
+/// Something that happened in the world and that the machine did not cause by itself.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Input {
+    /// Guest time has reached this moment: device timers that are due fire.
+    ClockTick(GuestTime),
+    /// Somebody typed these bytes.
+    Console(Vec<u8>),
+    /// A frame came in.
+    Frame {
+        /// Where.
+        network: NetworkIndex,
+        /// The frame, from the destination address on, without checksum.
+        bytes: Vec<u8>,
+    },
+    /// A disk has carried out a request.
+    DiskCompletion {
+        /// Which disk.
+        disk: DiskIndex,
+        /// Which of its requests.
+        request: DiskRequestId,
+        /// Whether it worked.
+        status: DiskStatus,
+        /// What a read that worked has read, else empty.
+        data: Vec<u8>,
+    },
+}
+
+/// How a disk request ended.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub enum DiskStatus {
+    /// It was carried out.
+    Done,
+    /// The host's storage failed.
+    Failed,
+}
+
+/// Something that the machine wants the world to see.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Output {
+    /// A byte written to the serial port.
+    Console(u8),
+    /// A frame to send.
+    Frame {
+        /// Where.
+        network: NetworkIndex,
+        /// The frame, from the destination address on, without checksum.
+        bytes: Vec<u8>,
+    },
+    /// A disk request. Its completion comes back as [`Input::DiskCompletion`].
+    Disk {
+        /// Which disk.
+        disk: DiskIndex,
+        /// The request's name.
+        request: DiskRequestId,
+        /// What to do.
+        operation: DiskOperation,
+    },
+}
+
+/// What a disk is asked to do. Sectors are 512 bytes.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum DiskOperation {
+    /// Read this many bytes, a multiple of 512, from this sector on. The range is within the disk.
+    Read {
+        /// First sector.
+        sector: u64,
+        /// Length.
+        bytes: u32,
+    },
+    /// Write these bytes, a multiple of 512, from this sector on. The range is within the disk.
+    Write {
+        /// First sector.
+        sector: u64,
+        /// What to write.
+        data: Vec<u8>,
+    },
+    /// Make all writes that have completed durable.
+    Flush,
+}
+
+/// What a machine may do when it asks for input.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Patience {
+    /// The guest has work to do: return what is there.
+    Poll,
+    /// The guest is halted: wait until there is an input.
+    Wait {
+        /// When the next device timer is due, if one is armed. By then there is an input: a clock tick.
+        deadline: Option<GuestTime>,
+    },
+}
+
+/// The world as a machine sees it: source of its inputs, sink of its outputs.
+///
+/// All methods are called on the vCPU thread, with the landmark at which the machine stands.
+pub trait World {
+    /// What can go wrong out there.
+    type Error: std::error::Error + Send + Sync + 'static;
+
+    /// What time is it? Never less than any earlier answer or clock tick.
+    ///
+    /// # Errors
+    /// When the world has none to tell, such as a log that ends or disagrees.
+    fn read_time(&mut self, at: Landmark) -> Result<GuestTime, Self::Error>;
+
+    /// The next input that is to be applied at this landmark, `None` if the guest is to go on first.
+    /// Called again after each input, until `None`. With [`Patience::Wait`], `None` means that the machine
+    /// shall look around (it was told to stop) and ask again.
+    ///
+    /// # Errors
+    /// As for [`read_time`](Self::read_time).
+    fn next_input(&mut self, at: Landmark, patience: Patience) -> Result<Option<Input>, Self::Error>;
+
+    /// Tells when the next device timer is due, whenever that changes, so that a live world can tick by
+    /// then.
+    fn set_deadline(&mut self, deadline: Option<GuestTime>);
+
+    /// Takes an output.
+    ///
+    /// # Errors
+    /// When it cannot, or when it is not the output that the world expects here.
+    fn output(&mut self, at: Landmark, output: Output) -> Result<(), Self::Error>;
+
+    /// Takes note that the interrupt `vector` is delivered here.
+    ///
+    /// # Errors
+    /// When that is not what the world expects here.
+    fn interrupt(&mut self, at: Landmark, vector: u8) -> Result<(), Self::Error>;
+}
