@@ -5,7 +5,7 @@
 //! that is live talks to a world of TAPs, files and host clocks; one that replays talks to a log. The
 //! machine cannot tell which.
 
-use outlive_engine::{GuestTime, Landmark};
+use outlive_engine::{EngineError, ExitNumber, GuestTime, Landmark, VcpuState};
 
 /// Which disk: its position among the disks of the configuration.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -99,38 +99,61 @@ pub enum DiskOperation {
     Flush,
 }
 
-/// What a machine may do when it asks for input.
+/// How long a machine can wait when it asks for input.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Patience {
     /// The guest has work to do: return what is there.
     Poll,
     /// The guest is halted: wait until there is an input.
-    Wait {
-        /// When the next device timer is due, if one is armed. By then there is an input: a clock tick.
-        deadline: Option<GuestTime>,
-    },
+    Wait,
+}
+
+/// The point of execution at which a machine talks to the world. The exit's number is at hand; the rest is
+/// asked of the engine, which may cost something, so only a world that writes it down should ask.
+pub trait Place {
+    /// The last numbered exit.
+    fn exit(&self) -> ExitNumber;
+
+    /// The landmark.
+    ///
+    /// # Errors
+    /// When the engine does not tell.
+    fn landmark(&mut self) -> Result<Landmark, EngineError>;
+
+    /// The state of the processor.
+    ///
+    /// # Errors
+    /// When the engine does not tell.
+    fn state(&mut self) -> Result<VcpuState, EngineError>;
 }
 
 /// The world as a machine sees it: source of its inputs, sink of its outputs.
 ///
-/// All methods are called on the vCPU thread, with the landmark at which the machine stands.
+/// All methods but [`needs_landmarks`](Self::needs_landmarks) are called on the vCPU thread, with the place
+/// at which the machine stands.
 pub trait World {
     /// What can go wrong out there.
     type Error: std::error::Error + Send + Sync + 'static;
+
+    /// Whether inputs may land only at places that have a landmark. A recording needs that. Without it, an
+    /// input lands wherever a kick stopped the guest.
+    fn needs_landmarks(&self) -> bool;
+
+    /// Whether the machine shall stop here.
+    fn stop_requested(&self) -> bool;
 
     /// What time is it? Never less than any earlier answer or clock tick.
     ///
     /// # Errors
     /// When the world has none to tell, such as a log that ends or disagrees.
-    fn read_time(&mut self, at: Landmark) -> Result<GuestTime, Self::Error>;
+    fn read_time(&mut self, at: &mut dyn Place) -> Result<GuestTime, Self::Error>;
 
-    /// The next input that is to be applied at this landmark, `None` if the guest is to go on first.
-    /// Called again after each input, until `None`. With [`Patience::Wait`], `None` means that the machine
-    /// shall look around (it was told to stop) and ask again.
+    /// The next input that is to be applied here, `None` if the guest is to go on first. Called again after
+    /// each input. With [`Patience::Wait`], `None` means that a stop was requested.
     ///
     /// # Errors
     /// As for [`read_time`](Self::read_time).
-    fn next_input(&mut self, at: Landmark, patience: Patience) -> Result<Option<Input>, Self::Error>;
+    fn next_input(&mut self, at: &mut dyn Place, patience: Patience) -> Result<Option<Input>, Self::Error>;
 
     /// Tells when the next device timer is due, whenever that changes, so that a live world can tick by
     /// then.
@@ -140,11 +163,11 @@ pub trait World {
     ///
     /// # Errors
     /// When it cannot, or when it is not the output that the world expects here.
-    fn output(&mut self, at: Landmark, output: Output) -> Result<(), Self::Error>;
+    fn output(&mut self, at: &mut dyn Place, output: Output) -> Result<(), Self::Error>;
 
     /// Takes note that the interrupt `vector` is delivered here.
     ///
     /// # Errors
     /// When that is not what the world expects here.
-    fn interrupt(&mut self, at: Landmark, vector: u8) -> Result<(), Self::Error>;
+    fn interrupt(&mut self, at: &mut dyn Place, vector: u8) -> Result<(), Self::Error>;
 }

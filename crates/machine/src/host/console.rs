@@ -1,0 +1,182 @@
+//! Where the guest's serial console meets a person: the terminal, a file or a pseudo-terminal.
+
+use std::fs::{File, OpenOptions};
+use std::io::{self, IsTerminal, Write};
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+use rustix::stdio::{stdin, stdout};
+use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+
+/// What to connect the console to.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum ConsoleConfig {
+    /// Standard input and output. A terminal is put into raw mode until the machine ends.
+    Stdio,
+    /// Output goes into this file, which is emptied first; there is no input.
+    File(PathBuf),
+    /// A new pseudo-terminal; [`Console::terminal`] names it.
+    Pty,
+}
+
+/// A connected console.
+#[derive(Debug)]
+pub struct Console {
+    output: File,
+    input: Option<ConsoleInput>,
+    terminal: Option<PathBuf>,
+    // Restores the person's terminal when the console is dropped.
+    _raw: Option<RawTerminal>,
+    // Held open so that the pseudo-terminal does not hang up while nobody is attached to it.
+    _pty_slave: Option<OwnedFd>,
+}
+
+/// Where console input comes from.
+#[derive(Debug)]
+pub struct ConsoleInput {
+    /// Read this.
+    pub descriptor: OwnedFd,
+    /// Whether Ctrl-A is the escape key: a person types here and has no other way out.
+    pub escapes: bool,
+}
+
+impl Console {
+    /// Connects a console.
+    ///
+    /// # Errors
+    /// When the file cannot be created, or the host has no pseudo-terminal to give.
+    pub fn open(config: &ConsoleConfig) -> Result<Self, ConsoleError> {
+        match config {
+            ConsoleConfig::Stdio => Self::stdio().map_err(ConsoleError::Stdio),
+            ConsoleConfig::File(path) => Self::file(path),
+            ConsoleConfig::Pty => Self::pty().map_err(ConsoleError::Pty),
+        }
+    }
+
+    fn stdio() -> io::Result<Self> {
+        let descriptor = stdin().try_clone_to_owned()?;
+        let escapes = descriptor.is_terminal();
+        let raw = if escapes { Some(RawTerminal::enter(descriptor.try_clone()?)?) } else { None };
+        Ok(Self {
+            output: File::from(stdout().try_clone_to_owned()?),
+            input: Some(ConsoleInput { descriptor, escapes }),
+            terminal: None,
+            _raw: raw,
+            _pty_slave: None,
+        })
+    }
+
+    fn file(path: &Path) -> Result<Self, ConsoleError> {
+        let output =
+            File::create(path).map_err(|source| ConsoleError::File { path: path.to_owned(), source })?;
+        Ok(Self { output, input: None, terminal: None, _raw: None, _pty_slave: None })
+    }
+
+    fn pty() -> io::Result<Self> {
+        let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)?;
+        grantpt(&master)?;
+        unlockpt(&master)?;
+        let name = ptsname(&master, Vec::new())?;
+        let path = PathBuf::from(String::from_utf8_lossy(name.as_bytes()).into_owned());
+        let slave = OpenOptions::new().read(true).write(true).open(&path)?;
+        let mut mode = tcgetattr(&slave)?;
+        mode.make_raw();
+        tcsetattr(&slave, OptionalActions::Now, &mode)?;
+        // Nobody may be reading: the guest must not wait for them.
+        rustix::io::ioctl_fionbio(&master, true)?;
+        let input = ConsoleInput { descriptor: master.try_clone()?, escapes: false };
+        Ok(Self {
+            output: File::from(master),
+            input: Some(input),
+            terminal: Some(path),
+            _raw: None,
+            _pty_slave: Some(slave.into()),
+        })
+    }
+
+    /// The pseudo-terminal to attach to, if there is one.
+    pub fn terminal(&self) -> Option<&Path> {
+        self.terminal.as_deref()
+    }
+
+    /// Takes the input side, for the thread that reads it.
+    pub(super) fn take_input(&mut self) -> Option<ConsoleInput> {
+        self.input.take()
+    }
+
+    /// Writes a byte. A reader that went away or does not keep up loses output; the guest goes on.
+    pub(super) fn write(&mut self, byte: u8) {
+        if let Err(error) = self.output.write_all(&[byte]) {
+            tracing::debug!(%error, "console output was lost");
+        }
+    }
+}
+
+/// A terminal in raw mode: every key goes to the guest. Dropping it restores what was before.
+#[derive(Debug)]
+struct RawTerminal {
+    descriptor: OwnedFd,
+    before: Termios,
+}
+
+impl RawTerminal {
+    fn enter(descriptor: OwnedFd) -> io::Result<Self> {
+        let before = tcgetattr(descriptor.as_fd())?;
+        let mut raw = before.clone();
+        raw.make_raw();
+        tcsetattr(descriptor.as_fd(), OptionalActions::Now, &raw)?;
+        Ok(Self { descriptor, before })
+    }
+}
+
+impl Drop for RawTerminal {
+    fn drop(&mut self) {
+        // The terminal may be gone; then there is nothing to restore.
+        let _ = tcsetattr(self.descriptor.as_fd(), OptionalActions::Now, &self.before);
+    }
+}
+
+/// Why a console could not be connected.
+#[derive(thiserror::Error, Debug)]
+pub enum ConsoleError {
+    /// The terminal.
+    #[error("cannot use standard input and output as the console")]
+    Stdio(#[source] io::Error),
+    /// The file.
+    #[error("cannot create the console's file {}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the host said.
+        source: io::Error,
+    },
+    /// The pseudo-terminal.
+    #[error("cannot create a pseudo-terminal for the console")]
+    Pty(#[source] io::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    #[test]
+    fn what_the_guest_writes_is_read_from_the_pseudo_terminal() {
+        let mut console = Console::open(&ConsoleConfig::Pty).unwrap();
+        let mut terminal = File::open(console.terminal().unwrap()).unwrap();
+        for byte in *b"hello\n" {
+            console.write(byte);
+        }
+        let mut read = [0; 6];
+        terminal.read_exact(&mut read).unwrap();
+        assert_eq!(&read, b"hello\n");
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_created_is_named() {
+        let config = ConsoleConfig::File("/nonexistent/console".into());
+        let error = Console::open(&config).unwrap_err();
+        assert!(error.to_string().contains("/nonexistent/console"), "{error}");
+    }
+}
