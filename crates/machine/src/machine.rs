@@ -1,0 +1,313 @@
+//! The one vCPU loop.
+//!
+//! Live, recorded, replayed or going live: it is always this loop, and what differs is the [`World`] behind
+//! it. Each turn takes the inputs that land here, delivers an interrupt if one is due, lets the guest run to
+//! its next exit and answers that exit. Everything happens on one thread, in one order, so a machine is a
+//! function of its initial state and its inputs.
+//!
+//! **Interrupts.** The 8259s say whether one is pending, the processor says whether it can take one. If it
+//! cannot, the engine is asked for an exit at the moment it can (the *interrupt window*), which follows from
+//! the guest's state alone.
+//!
+//! **HLT.** A halted processor does not run; the loop waits for input instead. With interrupts off nothing
+//! can ever wake it again, which is how a kernel without power management turns itself off.
+
+use outlive_engine::msr::{self, MsrBehaviour};
+use outlive_engine::{
+    Activity, Answer, Engine, EngineError, Exit, ExitNumber, GuestTime, InstructionCount, Landmark, RunLimit,
+    VcpuState,
+};
+
+use crate::board::{Board, EndRequest};
+use crate::report::GuestReport;
+use crate::world::{Input, Patience, Place, World};
+
+/// RFLAGS.IF.
+const INTERRUPTS_ENABLED: u64 = 1 << 9;
+/// Most inputs that are applied between two turns of the guest, so that a flood cannot stop it.
+const INPUTS_PER_TURN: usize = 64;
+
+/// A computer: an engine, a board, and the world around them.
+pub struct Machine<E, W> {
+    engine: E,
+    world: W,
+    board: Board,
+    exits: ExitNumber,
+    time: GuestTime,
+    deadline: Option<GuestTime>,
+    has_landmark: bool,
+}
+
+/// How a machine came to its end.
+#[derive(Debug)]
+pub enum Stop {
+    /// The guest halted its processor with interrupts off.
+    PowerOff,
+    /// The guest asked for a reset.
+    Reset,
+    /// A test guest ended itself with this number; 0 means success.
+    DebugExit(u8),
+    /// The world asked for it.
+    Requested,
+    /// A triple fault.
+    TripleFault(Box<GuestReport>),
+    /// The guest did something that the table of non-determinism refuses.
+    Refused {
+        /// What it was.
+        what: String,
+        /// Where.
+        report: Box<GuestReport>,
+    },
+}
+
+/// Why a machine cannot go on, through no fault of its guest's.
+#[derive(thiserror::Error, Debug)]
+pub enum MachineError<W: std::error::Error + 'static> {
+    /// The engine.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The world.
+    #[error(transparent)]
+    World(W),
+    /// An input that does not fit the machine.
+    #[error("the machine was given an input that does not fit it")]
+    Input(#[source] crate::board::InputError),
+}
+
+/// What a turn of the loop needs to know after an exit.
+enum Next {
+    Go,
+    Stop(Stop),
+}
+
+type Outcome<T, W> = Result<T, MachineError<<W as World>::Error>>;
+
+impl<E: Engine, W: World> Machine<E, W> {
+    /// A machine at power-on. `engine` stands at the guest's first instruction.
+    pub fn new(engine: E, world: W, board: Board) -> Self {
+        Self {
+            engine,
+            world,
+            board,
+            exits: ExitNumber::default(),
+            time: GuestTime::BOOT,
+            deadline: None,
+            has_landmark: true,
+        }
+    }
+
+    /// Runs the guest until it ends, or until the world asks to stop. Can be called again after
+    /// [`Stop::Requested`].
+    ///
+    /// # Errors
+    /// When the engine or the world fails.
+    pub fn run(&mut self) -> Outcome<Stop, W> {
+        loop {
+            if self.world.stop_requested() {
+                return Ok(Stop::Requested);
+            }
+            self.take_inputs()?;
+            self.deliver_interrupt()?;
+            if self.engine.activity() == Activity::Halted {
+                continue;
+            }
+            let exit = self.engine.run(RunLimit::Unlimited)?;
+            if let Next::Stop(stop) = self.handle(exit)? {
+                return Ok(stop);
+            }
+        }
+    }
+
+    /// The engine, for a look at the processor.
+    pub fn engine(&mut self) -> &mut E {
+        &mut self.engine
+    }
+
+    /// The world.
+    pub fn world(&self) -> &W {
+        &self.world
+    }
+
+    /// How many numbered exits the guest has made.
+    pub fn exits(&self) -> ExitNumber {
+        self.exits
+    }
+
+    /// The last guest time that anybody has seen.
+    pub fn time(&self) -> GuestTime {
+        self.time
+    }
+
+    fn take_inputs(&mut self) -> Outcome<(), W> {
+        if !self.has_landmark && self.world.needs_landmarks() {
+            return Ok(());
+        }
+        for _ in 0..INPUTS_PER_TURN {
+            let halted = self.engine.activity() == Activity::Halted;
+            let patience =
+                if halted && !self.board.interrupt_pending() { Patience::Wait } else { Patience::Poll };
+            let mut here = Here { engine: &mut self.engine, exits: self.exits };
+            let input = self.world.next_input(&mut here, patience).map_err(MachineError::World)?;
+            let Some(input) = input else { break };
+            self.apply(input)?;
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, input: Input) -> Outcome<(), W> {
+        if let Input::ClockTick(time) = input {
+            self.advance_time(time);
+            // The world has disarmed its deadline by ticking.
+            self.deadline = None;
+        }
+        self.board.apply(input).map_err(MachineError::Input)?;
+        self.after_device_access()
+    }
+
+    /// Guest time never goes back, whoever tells it.
+    fn advance_time(&mut self, to: GuestTime) {
+        assert!(to >= self.time, "guest time went back from {:?} to {to:?}", self.time);
+        self.time = to;
+    }
+
+    fn read_time(&mut self) -> Outcome<GuestTime, W> {
+        let mut here = Here { engine: &mut self.engine, exits: self.exits };
+        let time = self.world.read_time(&mut here).map_err(MachineError::World)?;
+        self.advance_time(time);
+        Ok(time)
+    }
+
+    /// Hands outputs to the world, and tells it of a new deadline.
+    fn after_device_access(&mut self) -> Outcome<(), W> {
+        let mut here = Here { engine: &mut self.engine, exits: self.exits };
+        for output in self.board.take_outputs() {
+            self.world.output(&mut here, output).map_err(MachineError::World)?;
+        }
+        let deadline = self.board.deadline();
+        if deadline != self.deadline {
+            self.deadline = deadline;
+            self.world.set_deadline(deadline);
+        }
+        Ok(())
+    }
+
+    /// Delivers the pending interrupt, or asks for a window to deliver it in.
+    fn deliver_interrupt(&mut self) -> Outcome<(), W> {
+        let pending = self.board.interrupt_pending();
+        if pending && self.engine.can_take_interrupt()? {
+            let vector = self.board.acknowledge_interrupt();
+            let mut here = Here { engine: &mut self.engine, exits: self.exits };
+            self.world.interrupt(&mut here, vector).map_err(MachineError::World)?;
+            self.engine.inject_interrupt(vector)?;
+        }
+        self.engine.set_interrupt_window(self.board.interrupt_pending());
+        Ok(())
+    }
+
+    fn handle(&mut self, exit: Exit) -> Outcome<Next, W> {
+        if exit.is_numbered() {
+            self.exits = self.exits.next();
+            self.has_landmark = true;
+        }
+        match exit {
+            Exit::PortRead { port, size } => {
+                let now = self.time_for(self.board.port_wants_time(port, size))?;
+                let value = self.board.port_read(port, size, now);
+                self.engine.answer(Answer::Value(value.into()))?;
+            }
+            Exit::PortWrite { port, size, value } => {
+                let now = self.time_for(self.board.port_wants_time(port, size))?;
+                if let Some(request) = self.board.port_write(port, size, value, now) {
+                    return Ok(Next::Stop(request.into()));
+                }
+            }
+            Exit::MmioRead { address, bytes } => {
+                let value = self.board.mmio_read(address, bytes);
+                self.engine.answer(Answer::Value(value))?;
+            }
+            Exit::MmioWrite { address, bytes, value } => self.board.mmio_write(address, bytes, value),
+            Exit::MsrRead { index } => self.read_msr(index)?,
+            Exit::MsrWrite { index, .. } => self.write_msr(index)?,
+            Exit::TimeRead => {
+                let now = self.read_time()?;
+                self.engine.answer(Answer::Value(now.nanoseconds()))?;
+            }
+            Exit::Halt => return self.halt(),
+            Exit::Shutdown => return Ok(Next::Stop(Stop::TripleFault(self.report()?))),
+            // The window opens at a place that follows from where it was asked for.
+            Exit::InterruptWindow | Exit::LimitReached => {}
+            Exit::Kicked => self.has_landmark = false,
+            Exit::Unhandled(what) => {
+                let what = format!("{}: {}", what.name, what.detail);
+                return Ok(Next::Stop(Stop::Refused { what, report: self.report()? }));
+            }
+        }
+        self.after_device_access()?;
+        Ok(Next::Go)
+    }
+
+    /// The time for a device access: a fresh one if the device wants it, else the last.
+    fn time_for(&mut self, wanted: bool) -> Outcome<GuestTime, W> {
+        if wanted { self.read_time() } else { Ok(self.time) }
+    }
+
+    fn read_msr(&mut self, index: u32) -> Outcome<(), W> {
+        let answer = match msr::behaviour(index) {
+            MsrBehaviour::Constant(value) => Answer::Value(value),
+            MsrBehaviour::TimeStamp => Answer::Value(self.read_time()?.nanoseconds()),
+            // A kept register exits only with a value that the processor refuses.
+            MsrBehaviour::Faults | MsrBehaviour::Kept => Answer::GeneralProtection,
+        };
+        Ok(self.engine.answer(answer)?)
+    }
+
+    fn write_msr(&mut self, index: u32) -> Outcome<(), W> {
+        let answer = match msr::behaviour(index) {
+            MsrBehaviour::Constant(_) => Answer::Done,
+            MsrBehaviour::TimeStamp | MsrBehaviour::Faults | MsrBehaviour::Kept => Answer::GeneralProtection,
+        };
+        Ok(self.engine.answer(answer)?)
+    }
+
+    fn halt(&mut self) -> Outcome<Next, W> {
+        if self.engine.can_take_interrupt()? || self.engine.state()?.rflags & INTERRUPTS_ENABLED != 0 {
+            return Ok(Next::Go);
+        }
+        Ok(Next::Stop(Stop::PowerOff))
+    }
+
+    fn report(&mut self) -> Outcome<Box<GuestReport>, W> {
+        Ok(Box::new(GuestReport::new(&mut self.engine, self.board.ram(), self.exits)?))
+    }
+}
+
+impl From<EndRequest> for Stop {
+    fn from(request: EndRequest) -> Self {
+        match request {
+            EndRequest::Reset => Self::Reset,
+            EndRequest::DebugExit(number) => Self::DebugExit(number),
+        }
+    }
+}
+
+/// Where the machine stands when it talks to the world.
+struct Here<'a, E> {
+    engine: &'a mut E,
+    exits: ExitNumber,
+}
+
+impl<E: Engine> Place for Here<'_, E> {
+    fn exit(&self) -> ExitNumber {
+        self.exits
+    }
+
+    fn landmark(&mut self) -> Result<Landmark, EngineError> {
+        let state = self.engine.state()?;
+        let since_exit = InstructionCount::default();
+        Ok(Landmark { exit: self.exits, since_exit, rip: state.rip, rcx: state.general.rcx })
+    }
+
+    fn state(&mut self) -> Result<VcpuState, EngineError> {
+        self.engine.state()
+    }
+}

@@ -1,0 +1,264 @@
+//! The configuration of a machine: a TOML file.
+//!
+//! Paths in it are relative to the file's own folder, so that it means the same from wherever it is used.
+
+mod quantity;
+
+use std::fs;
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+
+use outlive_machine::host::console::ConsoleConfig;
+use outlive_machine::host::tap::{InterfaceName, TapConfig};
+use outlive_machine::memory::RamSize;
+use serde::Deserialize;
+
+pub(crate) use quantity::{HostAddress, MacAddress, MemorySize, Seed, TapName};
+
+/// A configuration file, read and checked.
+#[derive(Deserialize, Debug)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Config {
+    /// Guest memory, such as `"256M"`.
+    pub(crate) memory: MemorySize,
+    /// Which engine runs the guest.
+    #[serde(default)]
+    pub(crate) engine: EngineChoice,
+    /// An ELF kernel (vmlinux), or a bare ELF guest.
+    pub(crate) kernel: PathBuf,
+    /// An initial RAM file system.
+    pub(crate) initramfs: Option<PathBuf>,
+    /// The kernel's command line. Disks and networks are appended by the monitor.
+    #[serde(default)]
+    pub(crate) command_line: String,
+    /// Where the serial console goes.
+    #[serde(default)]
+    pub(crate) console: Console,
+    /// The seed for the guest's random pool, 64 hexadecimal digits. Default: fresh from the host.
+    pub(crate) random_seed: Option<Seed>,
+    /// The Unix time that the guest's real-time clock shows at power-on. Default: the host's.
+    pub(crate) wall_clock: Option<i64>,
+    /// Disks.
+    #[serde(default)]
+    pub(crate) disk: Vec<Disk>,
+    /// Network interfaces.
+    #[serde(default)]
+    pub(crate) network: Vec<Network>,
+}
+
+/// Which engine runs the guest.
+#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum EngineChoice {
+    /// KVM where the host's KVM proves fit.
+    #[default]
+    Auto,
+    /// KVM, whatever it can do.
+    Kvm,
+}
+
+/// Where the serial console goes.
+#[derive(Deserialize, Clone, PartialEq, Eq, Default, Debug)]
+#[serde(rename_all = "kebab-case")]
+pub(crate) enum Console {
+    /// Standard input and output.
+    #[default]
+    Stdio,
+    /// A new pseudo-terminal.
+    Pty,
+    /// A file, for output only.
+    File(PathBuf),
+}
+
+/// A disk.
+#[derive(Deserialize, Clone, PartialEq, Eq, Debug)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Disk {
+    /// A raw image or a block device.
+    pub(crate) path: PathBuf,
+    /// Whether the guest may only read it.
+    #[serde(default)]
+    pub(crate) read_only: bool,
+}
+
+/// A network interface.
+#[derive(Deserialize, Clone, PartialEq, Eq, Debug)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub(crate) struct Network {
+    /// The TAP on the host.
+    pub(crate) tap: TapName,
+    /// The guest's MAC address. Default: derived from the interface's position.
+    pub(crate) mac: Option<MacAddress>,
+    /// The host's address on the TAP, such as `"10.0.2.1/24"`.
+    pub(crate) host_address: Option<HostAddress>,
+    /// A bridge on the host to put the TAP into.
+    pub(crate) bridge: Option<TapName>,
+}
+
+impl Config {
+    /// Reads a configuration file.
+    ///
+    /// # Errors
+    /// When it cannot be read or is no configuration; the message has the line.
+    pub(crate) fn read(path: &Path) -> Result<Self, ConfigError> {
+        let text =
+            fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let invalid = |source| ConfigError::Invalid { path: path.to_owned(), source: Box::new(source) };
+        let mut config: Self = toml::from_str(&text).map_err(invalid)?;
+        config.resolve_paths(path.parent().unwrap_or(Path::new("")));
+        config.check()?;
+        Ok(config)
+    }
+
+    fn resolve_paths(&mut self, folder: &Path) {
+        let resolve = |path: &mut PathBuf| *path = folder.join(&*path);
+        resolve(&mut self.kernel);
+        self.initramfs.iter_mut().for_each(resolve);
+        self.disk.iter_mut().for_each(|disk| resolve(&mut disk.path));
+        if let Console::File(path) = &mut self.console {
+            resolve(path);
+        }
+    }
+
+    fn check(&self) -> Result<(), ConfigError> {
+        let (devices, most) =
+            (self.disk.len() + self.network.len(), outlive_machine::virtio::SLOT_IRQS.len());
+        if devices > most {
+            return Err(ConfigError::TooManyDevices { devices, most });
+        }
+        Ok(())
+    }
+
+    /// The size of guest memory.
+    pub(crate) fn ram(&self) -> RamSize {
+        self.memory.0
+    }
+
+    /// The console in the machine's terms.
+    pub(crate) fn console(&self) -> ConsoleConfig {
+        match &self.console {
+            Console::Stdio => ConsoleConfig::Stdio,
+            Console::Pty => ConsoleConfig::Pty,
+            Console::File(path) => ConsoleConfig::File(path.clone()),
+        }
+    }
+}
+
+impl Network {
+    /// The TAP in the machine's terms.
+    pub(crate) fn tap(&self) -> TapConfig {
+        let host_address: Option<(Ipv4Addr, u8)> = self.host_address.map(|host| (host.address, host.prefix));
+        let bridge: Option<InterfaceName> = self.bridge.as_ref().map(|name| name.0.clone());
+        TapConfig { name: self.tap.0.clone(), host_address, bridge }
+    }
+
+    /// The MAC address of the interface at `position`: what the file says, or a locally administered one.
+    pub(crate) fn mac(&self, position: usize) -> [u8; 6] {
+        self.mac.map_or([0x52, 0x54, 0x00, 0x6f, 0x6c, position as u8], |mac| mac.0)
+    }
+}
+
+/// Why a configuration is not acceptable.
+#[derive(thiserror::Error, Debug)]
+pub(crate) enum ConfigError {
+    /// Not readable.
+    #[error("cannot read the configuration {}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the host said.
+        source: std::io::Error,
+    },
+    /// Not a configuration.
+    #[error("the configuration {} is not valid", path.display())]
+    Invalid {
+        /// The file.
+        path: PathBuf,
+        /// Line, column and reason.
+        source: Box<toml::de::Error>,
+    },
+    /// Too many devices.
+    #[error("the configuration has {devices} disks and networks, but a machine has {most} slots for them")]
+    TooManyDevices {
+        /// How many.
+        devices: usize,
+        /// How many fit.
+        most: usize,
+    },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, toml::de::Error> {
+        toml::from_str(text)
+    }
+
+    #[test]
+    fn a_small_configuration_gets_defaults() {
+        let config = parse("memory = \"64M\"\nkernel = \"vmlinux\"").unwrap();
+        assert_eq!(config.ram().bytes(), 64 << 20);
+        assert_eq!((config.engine, &config.console), (EngineChoice::Auto, &Console::Stdio));
+        assert!(config.disk.is_empty() && config.network.is_empty());
+    }
+
+    #[test]
+    fn every_key_is_understood() {
+        let config = parse(
+            r#"
+            memory = "1G"
+            engine = "kvm"
+            kernel = "vmlinux"
+            initramfs = "initramfs.cpio.gz"
+            command-line = "console=ttyS0"
+            console = { file = "console.log" }
+            random-seed = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
+            wall-clock = 1700000000
+            [[disk]]
+            path = "disk.img"
+            read-only = true
+            [[network]]
+            tap = "outlive0"
+            mac = "52:54:00:12:34:56"
+            host-address = "10.0.2.1/24"
+            bridge = "br0"
+            "#,
+        )
+        .unwrap();
+        assert_eq!(config.network[0].mac(0), [0x52, 0x54, 0, 0x12, 0x34, 0x56]);
+        assert_eq!(config.random_seed.unwrap().0[31], 0x1f);
+        assert_eq!(config.console, Console::File("console.log".into()));
+    }
+
+    #[test]
+    fn mistakes_are_reported_with_their_line() {
+        for (text, line, word) in [
+            ("memory = \"64M\"\nkernal = \"x\"", "line 2", "kernal"),
+            ("memory = 64\nkernel = \"x\"", "line 1", "64M"),
+            ("memory = \"64 bananas\"\nkernel = \"x\"", "line 1", "bananas"),
+            ("memory = \"64M\"\nkernel = \"x\"\nengine = \"fast\"", "line 3", "fast"),
+            ("memory = \"64M\"\nkernel = \"x\"\n[[network]]\ntap = \"a/b\"", "line 4", "a/b"),
+            ("memory = \"64M\"\nkernel = \"x\"\n[[network]]\ntap = \"t\"\nmac = \"1:2\"", "line 5", "1:2"),
+            (
+                "memory = \"64M\"\nkernel = \"x\"\n[[network]]\ntap = \"t\"\nhost-address = \"10.0.0.1/40\"",
+                "line 5",
+                "10.0.0.1/40",
+            ),
+            ("memory = \"64M\"\nkernel = \"x\"\n[[disk]]\npath = \"d\"\nsize = 1", "line 5", "size"),
+            ("memory = \"64M\"\nkernel = \"x\"\nrandom-seed = \"zz\"", "line 3", "hexadecimal"),
+        ] {
+            let error = parse(text).unwrap_err().to_string();
+            assert!(error.contains(line) && error.contains(word), "{text:?} gave {error:?}");
+        }
+    }
+
+    #[test]
+    fn paths_are_relative_to_the_file() {
+        let mut config =
+            parse("memory = \"64M\"\nkernel = \"../vmlinux\"\n[[disk]]\npath = \"/abs.img\"").unwrap();
+        config.resolve_paths(Path::new("/etc/guests"));
+        assert_eq!(config.kernel, Path::new("/etc/guests/../vmlinux"));
+        assert_eq!(config.disk[0].path, Path::new("/abs.img"));
+    }
+}

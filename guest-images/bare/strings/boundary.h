@@ -1,0 +1,6 @@
+#ifndef BOUNDARY_H
+#define BOUNDARY_H
+
+void test_boundaries(void);
+
+#endif

@@ -1,0 +1,92 @@
+//! Every bare guest, on the KVM at hand. What each proves is told in `guest-images/bare/README.md`.
+
+use std::fs;
+use std::path::PathBuf;
+
+use crate::harness::{Finished, Guest, kvm_at_hand};
+
+/// Runs a guest to its end and checks that it says of itself that all went well.
+fn passes(name: &str, guest: &Guest) -> Option<Finished> {
+    if !kvm_at_hand() {
+        return None;
+    }
+    let finished = guest.run();
+    let last = format!("{name}: ok");
+    assert_eq!(finished.console.lines().last(), Some(last.as_str()), "{finished:#?}");
+    assert_eq!(finished.status, Some(0), "{finished:#?}");
+    Some(finished)
+}
+
+/// An image of `sectors` sectors, each filled with its own number.
+fn disk_image(guest: &Guest, sectors: u8) -> PathBuf {
+    let path = guest.folder().join("disk.img");
+    let bytes: Vec<u8> = (0..sectors).flat_map(|sector| [sector; 512]).collect();
+    fs::write(&path, bytes).unwrap();
+    path
+}
+
+#[test]
+fn hello_prints_its_command_line_and_ends_with_success() {
+    let guest = Guest::bare("hello").command_line("one two=3");
+    if let Some(finished) = passes("hello", &guest) {
+        assert!(finished.console.contains("one two=3"), "{finished:#?}");
+    }
+}
+
+#[test]
+fn ticks_of_the_interval_timer_arrive_and_wake_a_halted_processor() {
+    passes("ticks", &Guest::bare("ticks"));
+}
+
+#[test]
+fn all_clocks_agree_and_never_go_back() {
+    passes("time", &Guest::bare("time"));
+}
+
+#[test]
+fn a_loop_without_exits_computes_the_right_sum() {
+    passes("compute", &Guest::bare("compute"));
+}
+
+#[test]
+fn a_loop_with_exits_and_interrupts_computes_the_right_sum() {
+    passes("exits", &Guest::bare("exits"));
+}
+
+#[test]
+fn repeated_string_instructions_survive_faults_and_interrupts() {
+    passes("strings", &Guest::bare("strings"));
+}
+
+#[test]
+fn code_that_changes_itself_executes_as_changed() {
+    passes("smc", &Guest::bare("smc"));
+}
+
+#[test]
+fn exceptions_arrive_with_the_right_frames() {
+    passes("faults", &Guest::bare("faults"));
+}
+
+#[test]
+fn a_disk_keeps_what_is_written_and_refuses_what_is_wrong() {
+    let guest = Guest::bare("disk");
+    let image = disk_image(&guest, 128);
+    passes("disk", &guest.disk(&image, false));
+}
+
+#[test]
+fn a_read_only_disk_is_not_written() {
+    let guest = Guest::bare("disk");
+    let image = disk_image(&guest, 128);
+    let before = fs::read(&image).unwrap();
+    passes("disk", &guest.disk(&image, true));
+    assert_eq!(fs::read(&image).unwrap(), before);
+}
+
+#[test]
+fn a_hostile_driver_does_the_machine_no_harm() {
+    let guest = Guest::bare("hostile").command_line("case=all");
+    let image = disk_image(&guest, 128);
+    passes("hostile", &guest.disk(&image, false));
+}

@@ -1,0 +1,41 @@
+//! The same tests on a genuine KVM: this program runs itself again inside the lab.
+
+use std::process::{Command, Stdio};
+
+use crate::harness::checkout;
+
+/// Set for the program inside the lab.
+const INSIDE: &str = "OUTLIVE_INSIDE_LAB";
+
+/// Runs the tests whose names contain one of `filters` in the lab.
+fn in_lab(filters: &[&str]) {
+    if std::env::var_os(INSIDE).is_some() {
+        eprintln!("SKIPPED: this is the lab");
+        return;
+    }
+    let this = std::env::current_exe().unwrap();
+    let status = Command::new(checkout().join("scripts/kvm-lab"))
+        .args(["env", &format!("{INSIDE}=1")])
+        .arg(this)
+        .args(["--test-threads=1", "--nocapture", "--skip", "lab::"])
+        .args(filters)
+        .stdin(Stdio::null())
+        .status()
+        .unwrap();
+    assert!(status.success(), "the tests in the lab ended with {status}");
+}
+
+#[test]
+fn every_bare_guest_runs_on_a_genuine_kvm() {
+    in_lab(&["bare::"]);
+}
+
+#[test]
+fn a_genuine_kvm_without_a_counter_is_recognised() {
+    in_lab(&["doctor::"]);
+}
+
+#[test]
+fn linux_boots_on_a_genuine_kvm_to_a_redis_that_answers() {
+    in_lab(&["linux::", "network::"]);
+}

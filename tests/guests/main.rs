@@ -1,0 +1,13 @@
+//! Whole guests on the whole command: each test writes a configuration, runs `outlive run` on it as a
+//! person would, and looks at what the guest did.
+//!
+//! The tests run on the KVM of the machine that they find themselves on. [`lab`] runs this very program
+//! again inside the lab, whose KVM is a genuine one, so that every guest is tried on each KVM at hand.
+
+mod bad_input;
+mod bare;
+mod doctor;
+mod harness;
+mod lab;
+mod linux;
+mod network;
