@@ -5,7 +5,7 @@
 //! * **Access.** The guest reads or writes a port. Where the answer depends on time, the machine first
 //!   makes a time read and hands the result over as `now`. Successive `now` never go back.
 //! * **Tick.** A clock tick has moved guest time: `advance(now)`. A device with a timer tells through
-//!   `deadline()` when its next tick is wanted, and changes its interrupt line by itself only in
+//!   `deadline()` when its next tick is wanted, and without an access its interrupt line changes only in
 //!   `advance`. However long the guest was stopped, one call catches up, in constant time.
 //! * **Input.** Bytes from the world: [`Serial::receive`](serial::Serial::receive).
 //!

@@ -8,8 +8,8 @@
 //! there when the clock goes on.
 //!
 //! All three interrupts (periodic, alarm, update-ended) are modelled. Their flags follow from the time that
-//! has passed since the clock was last looked at. The line to IRQ 8 is high while an enabled flag is set,
-//! until the guest reads register C.
+//! has passed since the clock was last looked at: by a clock tick, a read of register C or a write. The
+//! line to IRQ 8 is high while an enabled flag is set, until the guest reads register C.
 //!
 //! Not as on the chip: a date that does not exist becomes the nearest one that does, at once when it is
 //! written to a running clock; the weekday follows from the date and ignores what is written; the century
