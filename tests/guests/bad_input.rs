@@ -131,7 +131,9 @@ fn guest_for_everybody() -> (Guest, PathBuf) {
 /// Runs a guest by a copy of the command with fewer rights.
 fn run_restricted(guest: &Guest, command: &Path, restriction: &[&str]) -> Finished {
     let ordinary = guest.command();
-    finish(Command::new("setpriv").args(restriction).arg(command).args(ordinary.get_args()).stdin(Stdio::null()))
+    finish(
+        Command::new("setpriv").args(restriction).arg(command).args(ordinary.get_args()).stdin(Stdio::null()),
+    )
 }
 
 #[test]

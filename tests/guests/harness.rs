@@ -83,6 +83,12 @@ impl Guest {
         self
     }
 
+    /// Takes another engine than `kvm`.
+    pub(crate) fn engine(mut self, engine: &str) -> Self {
+        self.config = self.config.replace("engine = \"kvm\"", &format!("engine = \"{engine}\""));
+        self
+    }
+
     /// Adds a line to the configuration.
     pub(crate) fn with(mut self, line: &str) -> Self {
         writeln!(self.config, "{line}").unwrap();
@@ -171,7 +177,11 @@ impl Running {
         let begun = Instant::now();
         while !self.console().contains(text) {
             let ended = self.child.try_wait().unwrap();
-            assert!(ended.is_none(), "the machine ended ({ended:?}) before it said {text:?}:\n{}", self.console());
+            assert!(
+                ended.is_none(),
+                "the machine ended ({ended:?}) before it said {text:?}:\n{}",
+                self.console()
+            );
             assert!(begun.elapsed() < PATIENCE, "the guest does not say {text:?}:\n{}", self.console());
             std::thread::sleep(Duration::from_millis(20));
         }

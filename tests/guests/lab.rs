@@ -4,8 +4,8 @@ use std::process::{Command, Stdio};
 
 use crate::harness::checkout;
 
-/// Set for the program inside the lab.
-const INSIDE: &str = "OUTLIVE_INSIDE_LAB";
+/// Set by the lab for what runs inside it.
+const INSIDE: &str = "OUTLIVE_LAB";
 
 /// Runs the tests whose names contain one of `filters` in the lab.
 fn in_lab(filters: &[&str]) {
@@ -15,7 +15,6 @@ fn in_lab(filters: &[&str]) {
     }
     let this = std::env::current_exe().unwrap();
     let status = Command::new(checkout().join("scripts/kvm-lab"))
-        .args(["env", &format!("{INSIDE}=1")])
         .arg(this)
         .args(["--test-threads=1", "--nocapture", "--skip", "lab::"])
         .args(filters)

@@ -13,7 +13,8 @@ const HOST_ADDRESS: &str = "10.77.0.1/24";
 /// A Linux guest with a disk and a network of its own, and the disk's image.
 fn linux(tap: &str) -> (Guest, PathBuf) {
     let words = fs::read_to_string(image("linux/cmdline")).unwrap();
-    let words: Vec<_> = words.split_whitespace().filter(|word| !word.starts_with("outlive.address=")).collect();
+    let words: Vec<_> =
+        words.split_whitespace().filter(|word| !word.starts_with("outlive.address=")).collect();
     let words = format!("{} outlive.address={ADDRESS}/24", words.join(" "));
     let guest = Guest::new(&image("linux/vmlinux"), "256M")
         .command_line(&words)

@@ -4,6 +4,8 @@
 //! The tests run on the KVM of the machine that they find themselves on. [`lab`] runs this very program
 //! again inside the lab, whose KVM is a genuine one, so that every guest is tried on each KVM at hand.
 
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
 mod bad_input;
 mod bare;
 mod doctor;

@@ -23,7 +23,13 @@ use failure::Failure;
 #[command(version, max_term_width = 100)]
 struct Arguments {
     /// What to log to standard error, such as `debug` or `outlive_machine=trace`.
-    #[arg(long, global = true, value_name = "FILTER", env = "OUTLIVE_LOG", default_value = "warn")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "FILTER",
+        env = "OUTLIVE_LOG",
+        default_value = "warn,virtio_queue=off"
+    )]
     log: String,
 
     #[command(subcommand)]

@@ -1,0 +1,79 @@
+//! What `outlive doctor` says of the machine that it is run on.
+
+use std::collections::BTreeMap;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::harness::{OUTLIVE, doctor_json, finish, kvm_at_hand};
+
+/// Outcome of each probe, by name.
+fn outcomes(report: &Value) -> BTreeMap<String, String> {
+    let text = |value: &Value| value.as_str().unwrap().to_owned();
+    let probes = report["probes"].as_array().unwrap();
+    probes.iter().map(|probe| (text(&probe["name"]), text(&probe["outcome"]))).collect()
+}
+
+#[test]
+fn the_table_and_the_json_tell_the_same() {
+    let report = doctor_json();
+    let table = finish(Command::new(OUTLIVE).arg("doctor"));
+    assert_eq!(table.status, Some(0));
+    for (name, outcome) in outcomes(&report) {
+        let mark = match outcome.as_str() {
+            "passed" => "ok",
+            "failed" => "FAILED",
+            _ => "absent",
+        };
+        let found =
+            table.console.lines().any(|line| line.contains(&name) && line.trim_start().starts_with(mark));
+        assert!(found, "{name}: {outcome} is not in\n{}", table.console);
+    }
+    assert!(table.console.contains(report["verdict"]["why"].as_str().unwrap()), "{}", table.console);
+}
+
+#[test]
+fn the_verdict_follows_from_the_probes() {
+    let report = doctor_json();
+    let probes = report["probes"].as_array().unwrap();
+    let all_pass = |needed_by: &str| {
+        probes
+            .iter()
+            .filter(|probe| probe["needed_by"] == needed_by)
+            .all(|probe| probe["outcome"] == "passed")
+    };
+    let verdict = &report["verdict"];
+    assert_eq!(verdict["runs_bare_guests"], all_pass("every-guest"), "{verdict}");
+    assert_eq!(verdict["runs_linux"], all_pass("every-guest") && all_pass("linux"), "{verdict}");
+    assert_eq!(verdict["engine"] == "kvm", verdict["runs_linux"] == true, "{verdict}");
+}
+
+#[test]
+fn the_lab_has_a_conforming_kvm_without_counters() {
+    if std::env::var_os("OUTLIVE_LAB").is_none() {
+        eprintln!("SKIPPED: this is not the lab");
+        return;
+    }
+    let counters = ["conditional branches are counted exactly", "instructions are counted exactly"];
+    for (name, outcome) in outcomes(&doctor_json()) {
+        let expected = if counters.contains(&name.as_str()) { "unavailable" } else { "passed" };
+        assert_eq!(outcome, expected, "{name}");
+    }
+}
+
+#[test]
+fn auto_takes_kvm_only_where_it_proved_fit() {
+    if !kvm_at_hand() {
+        return;
+    }
+    let verdict = &doctor_json()["verdict"];
+    let guest = crate::harness::Guest::bare("hello").engine("auto");
+    let finished = guest.run();
+    if verdict["runs_linux"] == true {
+        assert_eq!(finished.status, Some(0), "{finished:#?}");
+        assert!(finished.errors.contains("engine kvm"), "{finished:#?}");
+    } else {
+        assert_eq!(finished.status, Some(1), "{finished:#?}");
+        assert!(finished.errors.contains(verdict["why"].as_str().unwrap()), "{finished:#?}");
+    }
+}
