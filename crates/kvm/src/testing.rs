@@ -33,6 +33,11 @@ pub(crate) fn run(guest: &mut Guest) -> Exit {
 /// Says that a test ends here because the host's KVM does not do what the manual says. `scripts/kvm-lab`
 /// has one that does everything, so there this is a failure.
 pub(crate) fn skip_on_this_host(what: &str) {
-    assert!(std::env::var_os("OUTLIVE_LAB").is_none(), "a conforming KVM: {what}");
+    assert!(!in_lab(), "on a conforming KVM {what}");
     eprintln!("SKIPPED, {what}");
+}
+
+/// Whether the tests run in the emulated machine of `scripts/kvm-lab`.
+pub(crate) fn in_lab() -> bool {
+    std::env::var_os("OUTLIVE_LAB").is_some()
 }

@@ -3,8 +3,8 @@
 //! `KVM_GET_FPU` and `KVM_SET_FPU` do not suffice. They copy the registers to and from KVM's XSAVE area
 //! without its header, in which a bit per component says whether its contents count. A component that the
 //! processor has found in its initial state has no bit, its registers in the area are stale, and what
-//! `KVM_SET_FPU` puts there is lost at the next entry: after FNINIT, for example. `KVM_GET_XSAVE` and `KVM_SET_XSAVE` handle the
-//! header. The guest itself has no XSAVE.
+//! `KVM_SET_FPU` puts there is lost at the next entry: after FNINIT, for example. `KVM_GET_XSAVE` and
+//! `KVM_SET_XSAVE` handle the header. The guest itself has no XSAVE.
 //!
 //! The area begins with an image as FXSAVE64 writes it (SDM volume 1, 10.5.1 and 13.4).
 

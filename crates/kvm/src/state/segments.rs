@@ -74,7 +74,8 @@ mod tests {
     proptest! {
         #[test]
         fn a_usable_segment_survives(
-            selector: u16, base: u64, limit: u32, attributes in any::<u16>().prop_map(|bits| bits & 0xf0ff | 0x80)
+            selector: u16, base: u64, limit: u32,
+            attributes in any::<u16>().prop_map(|bits| bits & 0xf0ff | 0x80),
         ) {
             let segment = Segment { selector, base, limit, attributes, unusable: false };
             prop_assert_eq!(from_kvm(&to_kvm(&segment), Base::OnlyOfDescriptor), segment);

@@ -239,7 +239,7 @@ impl VirtioDevice for Block {
         outputs: &mut Vec<Output>,
     ) -> Result<(), DriverFault> {
         let queue = &mut queues[REQUESTS];
-        // An answer may lie in the available ring, so that counting alone makes an end.
+        // An answer may lie in the available ring and make more available, hence a bound of our own.
         for _ in 0..queue.size() {
             let Some(chain) = queue.pop(memory)? else { break };
             self.process(chain, queue, memory, outputs)?;

@@ -169,6 +169,7 @@ fn queues_are_not_set_up_before_the_features_are_settled() {
     driver.set_up_queue(0, Place::usual(0, 16));
     assert_eq!(driver.get(register::QUEUE_READY), 0);
     assert_eq!(driver.transport.save().queues[0], Default::default());
+    assert!(!driver.is_broken());
 }
 
 #[test]
@@ -208,7 +209,7 @@ fn impossible_sizes_need_a_reset() {
 }
 
 #[test]
-fn rings_outside_of_ram_need_a_reset() {
+fn misplaced_rings_need_a_reset() {
     let usual = Place::usual(0, 256);
     let anywhere =
         [RAM_END, RAM_END - 16, HIGH_RAM - 16, HIGH_RAM + RAM_END - 16, 0xd000_0000, u64::MAX - 15, 1 << 63];
@@ -220,7 +221,11 @@ fn rings_outside_of_ram_need_a_reset() {
             Place { used: address, ..usual },
         ]
     });
-    let others = [Place { available: usual.available + 1, ..usual }, Place { used: usual.used + 2, ..usual }];
+    let others = [
+        Place { available: usual.available + 1, ..usual },
+        Place { available: 0, ..usual },
+        Place { used: usual.used + 2, ..usual },
+    ];
     for place in places.chain(misaligned).chain(others) {
         let mut driver = settled();
         driver.set_up_queue(0, place);

@@ -78,7 +78,7 @@ impl Net {
         memory: &GuestRam,
         outputs: &mut Vec<Output>,
     ) -> Result<(), DriverFault> {
-        // The used ring may lie in the available ring, so that counting alone makes an end.
+        // The used ring may lie in the available ring and make more available, hence a bound of our own.
         for _ in 0..queue.size() {
             let Some(chain) = queue.pop(memory)? else { break };
             self.send(&chain, memory, outputs)?;
