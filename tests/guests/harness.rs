@@ -26,6 +26,11 @@ pub(crate) fn image(name: &str) -> PathBuf {
     path
 }
 
+/// Whether this is the lab.
+pub(crate) fn in_lab() -> bool {
+    std::env::var_os("OUTLIVE_LAB").is_some()
+}
+
 /// Whether this machine has a KVM at all. Says so when it has none, for a skipped test must be seen.
 pub(crate) fn kvm_at_hand() -> bool {
     let at_hand = Path::new("/dev/kvm").exists();

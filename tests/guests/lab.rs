@@ -2,14 +2,11 @@
 
 use std::process::{Command, Stdio};
 
-use crate::harness::checkout;
-
-/// Set by the lab for what runs inside it.
-const INSIDE: &str = "OUTLIVE_LAB";
+use crate::harness::{checkout, in_lab};
 
 /// Runs the tests whose names contain one of `filters` in the lab.
-fn in_lab(filters: &[&str]) {
-    if std::env::var_os(INSIDE).is_some() {
+fn run_in_lab(filters: &[&str]) {
+    if in_lab() {
         eprintln!("SKIPPED: this is the lab");
         return;
     }
@@ -26,15 +23,15 @@ fn in_lab(filters: &[&str]) {
 
 #[test]
 fn every_bare_guest_runs_on_a_genuine_kvm() {
-    in_lab(&["bare::"]);
+    run_in_lab(&["bare::"]);
 }
 
 #[test]
 fn a_genuine_kvm_without_a_counter_is_recognised() {
-    in_lab(&["doctor::"]);
+    run_in_lab(&["doctor::"]);
 }
 
 #[test]
 fn linux_boots_on_a_genuine_kvm_to_a_redis_that_answers() {
-    in_lab(&["linux::", "network::"]);
+    run_in_lab(&["linux::", "network::"]);
 }

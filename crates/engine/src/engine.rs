@@ -15,6 +15,15 @@ pub enum RunLimit {
     Instructions(u64),
 }
 
+/// A place in the guest's code.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Position {
+    /// The next instruction's address.
+    pub rip: u64,
+    /// RCX: the iterations left, where RIP stands on a REP string.
+    pub rcx: u64,
+}
+
 /// The monitor's answer to an exit that wants one.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Answer {
@@ -68,11 +77,19 @@ pub trait Engine {
     /// [`run`](Self::run): engines assert it.
     fn activity(&self) -> Activity;
 
-    /// The whole architectural state. An exit that was answered is completed first, so that the state is
-    /// one between two instructions.
+    /// Where the processor stands: RIP, and RCX, which tells how far a REP string has got. For a fraction of
+    /// what [`state`](Self::state) costs, and under the same conditions.
     ///
     /// # Errors
-    /// When the host does not tell, or holds something that the state cannot express.
+    /// As for [`state`](Self::state).
+    fn position(&mut self) -> Result<Position, EngineError>;
+
+    /// The whole architectural state. An exit that was answered is completed first, so that the state is
+    /// one between two instructions. An exit that still waits for its answer must get it first: engines assert it.
+    ///
+    /// # Errors
+    /// When the host does not tell, when the guest stands within an instruction that makes several exits,
+    /// or when the host holds something that the state cannot express.
     fn state(&mut self) -> Result<VcpuState, EngineError>;
 
     /// Replaces the whole architectural state.

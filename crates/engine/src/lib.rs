@@ -28,7 +28,7 @@ mod quantities;
 mod registers;
 
 pub use capabilities::{Capabilities, EngineKind, Landing, TimeReads};
-pub use engine::{Answer, Engine, EngineError, Kicker, RunLimit};
+pub use engine::{Answer, Engine, EngineError, Kicker, Position, RunLimit};
 pub use exit::{AccessSize, Exit, UnhandledExit};
 pub use landmark::{ExitNumber, InstructionCount, Landmark};
 pub use memory::GuestRam;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use outlive_engine::{
     Activity, Answer, Capabilities, Engine, EngineError, EngineKind, Exit, GuestPhysical, GuestRam, Kicker,
-    Landing, RunLimit, TimeReads, VcpuState,
+    Landing, Position, RunLimit, TimeReads, VcpuState,
 };
 
 use crate::debug::Stop;
@@ -51,18 +51,6 @@ impl KvmEngine {
         let kick = Kick::new()
             .map_err(|source| KvmError::Process { operation: "set up a signal for kicks", source })?;
         Ok(Self { progress, activity: Activity::Running, kick, runner: None, vm })
-    }
-
-    /// RIP and RCX between two instructions, for a fraction of what [`state`](Engine::state) costs.
-    ///
-    /// # Errors
-    /// In the middle of an instruction that makes several exits, and when the host does not tell.
-    pub fn position(&mut self) -> Result<(u64, u64), EngineError> {
-        if !self.progress.finish_instruction()? {
-            return Err(unsupported("tell its position in the middle of an instruction"));
-        }
-        let registers = self.progress.vcpu.get_regs().map_err(host("read registers"))?;
-        Ok((registers.rip, registers.rcx))
     }
 
     /// Starts or stops keeping the list of pages that the guest writes to (api.rst 4.8).
@@ -199,6 +187,14 @@ impl Engine for KvmEngine {
         self.activity
     }
 
+    fn position(&mut self) -> Result<Position, EngineError> {
+        if !self.progress.finish_instruction()? {
+            return Err(unsupported("tell its position in the middle of an instruction"));
+        }
+        let registers = self.progress.vcpu.get_regs().map_err(host("read registers"))?;
+        Ok(Position { rip: registers.rip, rcx: registers.rcx })
+    }
+
     /// Fails in the middle of an instruction that makes several exits, such as REP INS: the state is one
     /// between two instructions.
     fn state(&mut self) -> Result<VcpuState, EngineError> {
@@ -274,7 +270,7 @@ mod tests {
         // mov ecx, 7; out 0x80, al; hlt
         let Some(mut guest) = guest(&[0xb9, 7, 0, 0, 0, 0xe6, 0x80, 0xf4]) else { return };
         run(&mut guest);
-        assert_eq!(guest.engine.position().unwrap(), (KERNEL + 7, 7));
+        assert_eq!(guest.engine.position().unwrap(), Position { rip: KERNEL + 7, rcx: 7 });
         assert_eq!(guest.engine.state().unwrap().rip, KERNEL + 7);
     }
 

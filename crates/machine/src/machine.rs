@@ -302,9 +302,10 @@ impl<E: Engine> Place for Here<'_, E> {
     }
 
     fn landmark(&mut self) -> Result<Landmark, EngineError> {
-        let state = self.engine.state()?;
+        let position = self.engine.position()?;
+        // Engines that land at exits only count no instructions.
         let since_exit = InstructionCount::default();
-        Ok(Landmark { exit: self.exits, since_exit, rip: state.rip, rcx: state.general.rcx })
+        Ok(Landmark { exit: self.exits, since_exit, rip: position.rip, rcx: position.rcx })
     }
 
     fn state(&mut self) -> Result<VcpuState, EngineError> {

@@ -109,7 +109,8 @@ pub enum Patience {
 }
 
 /// The point of execution at which a machine talks to the world. The exit's number is at hand; the rest is
-/// asked of the engine, which may cost something, so only a world that writes it down should ask.
+/// asked of the engine, which may cost something, so only a world that writes it down should ask, and not in
+/// [`World::read_time`], for the exit that reads the time has not been answered yet.
 pub trait Place {
     /// The last numbered exit.
     fn exit(&self) -> ExitNumber;
