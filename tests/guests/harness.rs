@@ -94,6 +94,12 @@ impl Guest {
         self
     }
 
+    /// Sends the console elsewhere than to standard output.
+    pub(crate) fn console(mut self, value: &str) -> Self {
+        self.config = self.config.replace("console = \"stdio\"", &format!("console = {value}"));
+        self
+    }
+
     /// Adds a line to the configuration.
     pub(crate) fn with(mut self, line: &str) -> Self {
         writeln!(self.config, "{line}").unwrap();

@@ -8,6 +8,7 @@
 
 mod bad_input;
 mod bare;
+mod console;
 mod doctor;
 mod harness;
 mod lab;
