@@ -21,7 +21,7 @@ use std::ops::Range;
 use iced_x86::{Code, Decoder, DecoderOptions};
 use object::elf::FileHeader64;
 use object::read::elf::ElfFile;
-use object::{LittleEndian, Object, ObjectSection, ObjectSymbol, SectionFlags, SymbolKind, elf};
+use object::{LittleEndian, Object as _, ObjectSection, ObjectSymbol, SectionFlags, SymbolKind, elf};
 use outlive_engine::ports::TIME_READ_PORT;
 
 /// `IN EAX, TIME_READ_PORT`.
@@ -43,16 +43,16 @@ pub fn rewrite(kernel: &mut [u8]) -> Result<usize, RewriteError> {
     Ok(offsets.len())
 }
 
-/// File offsets of all RDTSC instructions.
-fn find(kernel: &[u8]) -> Result<Vec<usize>, RewriteError> {
+/// File offsets of all RDTSC instructions. A set, for nothing forbids two sections to share their bytes.
+fn find(kernel: &[u8]) -> Result<BTreeSet<usize>, RewriteError> {
     let file = ElfFile::<FileHeader64<LittleEndian>>::parse(kernel).map_err(RewriteError::Malformed)?;
     let functions = functions(&file)?;
-    let mut offsets = Vec::new();
+    let mut offsets = BTreeSet::new();
     for section in file.sections().filter(is_executable) {
         let (Some((start, _)), Ok(bytes)) = (section.file_range(), section.data()) else {
             continue;
         };
-        let text = Text { address: section.address(), bytes };
+        let text = Text::new(section.address(), bytes)?;
         let found = text.time_reads(&functions)?;
         offsets.extend(found.iter().map(|address| (start + (address - text.address)) as usize));
     }
@@ -86,7 +86,15 @@ struct Text<'a> {
     bytes: &'a [u8],
 }
 
-impl Text<'_> {
+impl<'a> Text<'a> {
+    /// A section that ends before the address space does.
+    fn new(address: u64, bytes: &'a [u8]) -> Result<Self, RewriteError> {
+        match address.checked_add(bytes.len() as u64) {
+            Some(_) => Ok(Self { address, bytes }),
+            None => Err(RewriteError::Overflow(address)),
+        }
+    }
+
     fn range(&self) -> Range<u64> {
         self.address..self.address + self.bytes.len() as u64
     }
@@ -123,6 +131,9 @@ impl Text<'_> {
                 return Err(RewriteError::Undecodable { address: instruction.ip(), from: range.start });
             }
             if instruction.code() == Code::Rdtsc {
+                if instruction.len() != TIME_READ.len() {
+                    return Err(RewriteError::Prefixed(instruction.ip()));
+                }
                 found.push(instruction.ip());
             }
         }
@@ -154,6 +165,9 @@ pub enum RewriteError {
     /// Not readable as ELF.
     #[error("the kernel's section headers or symbols are damaged")]
     Malformed(#[source] object::Error),
+    /// A section that no address space holds.
+    #[error("the kernel's section at {0:#x} ends beyond the address space")]
+    Overflow(u64),
     /// No symbols.
     #[error(
         "the kernel has no symbol table, without which its RDTSC instructions cannot be found, and this \
@@ -171,6 +185,9 @@ pub enum RewriteError {
         /// Where decoding began.
         from: u64,
     },
+    /// A time read that is longer than its replacement.
+    #[error("the RDTSC at {0:#x} of the kernel has a prefix; it cannot be rewritten")]
+    Prefixed(u64),
     /// A time read that no function owns.
     #[error(
         "there is an RDTSC at {0:#x} outside of all functions of the kernel; it cannot be rewritten safely"
@@ -181,13 +198,57 @@ pub enum RewriteError {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn text(bytes: &[u8]) -> Text<'_> {
-        Text { address: 0x1000, bytes }
-    }
+    use object::write::{Object, StandardSection, Symbol, SymbolSection};
+    use object::{Architecture, BinaryFormat, Endianness, SymbolFlags, SymbolKind, SymbolScope};
+    use proptest::prelude::*;
 
     fn found(bytes: &[u8], functions: &[Range<u64>]) -> Result<Vec<u64>, RewriteError> {
-        Ok(text(bytes).time_reads(functions)?.into_iter().collect())
+        Ok(Text::new(0x1000, bytes)?.time_reads(functions)?.into_iter().collect())
+    }
+
+    /// An ELF file with two functions, `mov eax, 0x310f; ret` and `rdtsc; ret`.
+    fn elf() -> Vec<u8> {
+        let mut file = Object::new(BinaryFormat::Elf, Architecture::X86_64, Endianness::Little);
+        let section = file.section_id(StandardSection::Text);
+        for (name, code) in [("plain", &[0xb8, 0x0f, 0x31, 0, 0, 0xc3][..]), ("clock", &[0x0f, 0x31, 0xc3])] {
+            let symbol = file.add_symbol(Symbol {
+                name: name.into(),
+                value: 0,
+                size: 0,
+                kind: SymbolKind::Text,
+                scope: SymbolScope::Linkage,
+                weak: false,
+                section: SymbolSection::Undefined,
+                flags: SymbolFlags::None,
+            });
+            file.add_symbol_data(symbol, section, code, 1);
+        }
+        file.write().unwrap()
+    }
+
+    #[test]
+    fn a_file_is_rewritten_in_place_and_nowhere_else() {
+        let before = elf();
+        let mut after = before.clone();
+        assert_eq!(rewrite(&mut after).unwrap(), 1);
+        let changed: Vec<_> = (0..before.len()).filter(|&at| before[at] != after[at]).collect();
+        let [first, second] = changed[..] else { panic!("{changed:?}") };
+        assert_eq!(
+            (second, &before[first..=second], &after[first..=second]),
+            (first + 1, &TIME_READ[..], &REPLACEMENT[..])
+        );
+    }
+
+    proptest! {
+        #[test]
+        fn no_damage_to_a_file_panics(damage in proptest::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..8)) {
+            let mut file = elf();
+            for (at, value) in damage {
+                let at = at.index(file.len());
+                file[at] = value;
+            }
+            let _ = rewrite(&mut file);
+        }
     }
 
     #[test]
@@ -208,6 +269,18 @@ mod tests {
         let bytes = [0xc3, 0x0f, 0x31, 0xc3];
         let error = found(&bytes, &[0x1000..0x1001, 0x1003..0x1004]).unwrap_err();
         assert!(matches!(error, RewriteError::OutsideFunction(0x1001)));
+    }
+
+    #[test]
+    fn a_time_read_with_a_prefix_is_refused() {
+        // ds rdtsc
+        let error = found(&[0x3e, 0x0f, 0x31], &[]).unwrap_err();
+        assert!(matches!(error, RewriteError::Prefixed(0x1000)));
+    }
+
+    #[test]
+    fn a_section_beyond_the_address_space_is_refused() {
+        assert!(matches!(Text::new(u64::MAX - 2, &[0x90; 4]), Err(RewriteError::Overflow(_))));
     }
 
     #[test]
