@@ -81,3 +81,12 @@ fn auto_takes_kvm_only_where_it_proved_fit() {
         assert!(finished.errors.contains(verdict["why"].as_str().unwrap()), "{finished:#?}");
     }
 }
+
+#[test]
+fn a_table_that_nobody_takes_is_an_error_and_no_panic() {
+    let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+    let output = Command::new(OUTLIVE).arg("doctor").stdout(full).output().unwrap();
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(errors.contains("outlive: cannot print what was found: No space left"), "{errors}");
+}

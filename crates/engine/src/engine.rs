@@ -72,8 +72,8 @@ pub trait Engine {
     /// Asks for an [`Exit::InterruptWindow`] as soon as an interrupt can be taken, or takes that back.
     fn set_interrupt_window(&mut self, wanted: bool);
 
-    /// Whether the processor executes instructions. It halts by [`Exit::Halt`] and goes on by
-    /// [`inject_interrupt`](Self::inject_interrupt); a halted engine must not be
+    /// Whether the processor executes instructions. It halts by [`Exit::Halt`], unless an exception is pending
+    /// behind HLT, and goes on by [`inject_interrupt`](Self::inject_interrupt); a halted engine must not be
     /// [`run`](Self::run): engines assert it.
     fn activity(&self) -> Activity;
 

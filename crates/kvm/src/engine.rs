@@ -109,6 +109,12 @@ impl KvmEngine {
         let seen = self.progress.advance()?;
         Ok(match seen {
             Seen::Debug(stop) => Stop::Debug(stop),
+            Seen::Halt => {
+                // The #DB of a guest that steps itself comes behind HLT and wakes the processor.
+                let wakes = state::holds_exception(&self.progress.vcpu)?;
+                self.activity = if wakes { Activity::Running } else { Activity::Halted };
+                Stop::Exit(Exit::Halt)
+            }
             seen => Stop::Exit(self.present(seen)),
         })
     }
@@ -133,10 +139,7 @@ impl KvmEngine {
                 self.progress.wait_for(Wanted::MsrWrite);
                 Exit::MsrWrite { index, value }
             }
-            Seen::Halt => {
-                self.activity = Activity::Halted;
-                Exit::Halt
-            }
+            Seen::Halt => Exit::Halt,
             Seen::Shutdown => Exit::Shutdown,
             Seen::InterruptWindow => Exit::InterruptWindow,
             Seen::Interrupted => Exit::Kicked,
@@ -229,9 +232,10 @@ impl Engine for KvmEngine {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::probe::guest::{DATA, Guest, KERNEL, Ring};
+    use crate::probe::guest::{DATA, Guest, KERNEL, RFLAGS_IF, RFLAGS_TF, Ring, VECTOR_PORT};
     use crate::testing;
     use crate::testing::{guest, run};
+    use outlive_engine::AccessSize;
     use vm_memory::{Bytes, GuestAddress};
 
     #[test]
@@ -263,6 +267,19 @@ mod tests {
         let Some(mut guest) = guest(&[0xf4]) else { panic!("no KVM: a halted vCPU is not run") };
         run(&mut guest);
         run(&mut guest);
+    }
+
+    #[test]
+    fn a_halt_ends_at_once_for_a_guest_that_single_steps_itself() {
+        for interrupts in [0, RFLAGS_IF] {
+            // hlt
+            let Some(mut guest) = guest(&[0xf4]) else { return };
+            guest.change(|state| state.rflags |= RFLAGS_TF | interrupts).unwrap();
+            assert_eq!(run(&mut guest), Exit::Halt);
+            assert_eq!(guest.engine.activity(), Activity::Running);
+            let told = Exit::PortWrite { port: VECTOR_PORT, size: AccessSize::Byte, value: 1 };
+            assert_eq!(run(&mut guest), told);
+        }
     }
 
     #[test]

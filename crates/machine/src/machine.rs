@@ -24,8 +24,9 @@ use crate::world::{Input, Patience, Place, World};
 
 /// RFLAGS.IF.
 const INTERRUPTS_ENABLED: u64 = 1 << 9;
-/// Most inputs that are applied between two turns of the guest, so that a flood cannot stop it.
-const INPUTS_PER_TURN: usize = 64;
+/// Most inputs that are applied between two turns of the guest, so that a flood cannot stop it. Not fewer than
+/// the requests that one turn can make, so that completions are taken as fast as requests are made.
+const INPUTS_PER_TURN: usize = crate::virtio::queue::MAX_SIZE as usize;
 
 /// A computer: an engine, a board, and the world around them.
 pub struct Machine<E, W> {
@@ -234,9 +235,14 @@ impl<E: Engine, W: World> Machine<E, W> {
             }
             Exit::Halt => return self.halt(),
             Exit::Shutdown => return Ok(Next::Stop(Stop::TripleFault(self.report()?))),
-            // The window opens at a place that follows from where it was asked for.
-            Exit::InterruptWindow | Exit::LimitReached => {}
-            Exit::Kicked => self.has_landmark = false,
+            // The window opens at a place that follows from where it was asked for, with or without kicks on
+            // the way there.
+            Exit::InterruptWindow => self.has_landmark = true,
+            // A kick may be faster than the window that opens at the same place.
+            Exit::Kicked => {
+                self.has_landmark = self.board.interrupt_pending() && self.engine.can_take_interrupt()?;
+            }
+            Exit::LimitReached => {}
             Exit::Unhandled(what) => {
                 let what = format!("{}: {}", what.name, what.detail);
                 return Ok(Next::Stop(Stop::Refused { what, report: self.report()? }));
@@ -270,6 +276,9 @@ impl<E: Engine, W: World> Machine<E, W> {
     }
 
     fn halt(&mut self) -> Outcome<Next, W> {
+        if self.engine.activity() == Activity::Running {
+            return Ok(Next::Go);
+        }
         if self.engine.can_take_interrupt()? || self.engine.state()?.rflags & INTERRUPTS_ENABLED != 0 {
             return Ok(Next::Go);
         }
@@ -312,3 +321,6 @@ impl<E: Engine> Place for Here<'_, E> {
         self.engine.state()
     }
 }
+
+#[cfg(test)]
+mod tests;

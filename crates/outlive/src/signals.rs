@@ -1,5 +1,8 @@
 //! SIGINT, SIGTERM and SIGHUP end the machine in good order: the terminal is restored, disks are finished.
+//!
+//! One that the command was started to ignore, as `nohup` does it with SIGHUP, stays ignored.
 
+use std::fs;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
@@ -18,7 +21,8 @@ pub(crate) struct SignalWatch {
 impl SignalWatch {
     /// Starts to watch; the first signal stops the machine.
     pub(crate) fn start(stop: StopHandle) -> io::Result<Self> {
-        let mut signals = Signals::new([SIGINT, SIGTERM, SIGHUP])?;
+        let status = fs::read_to_string("/proc/self/status")?;
+        let mut signals = Signals::new(watched(&status))?;
         let handle = signals.handle();
         let received = Arc::new(AtomicI32::new(0));
         let first = Arc::clone(&received);
@@ -40,5 +44,28 @@ impl SignalWatch {
 impl Drop for SignalWatch {
     fn drop(&mut self) {
         self.handle.close();
+    }
+}
+
+/// The signals that end the machine, but for those that `status`, a `/proc/<pid>/status`, says are ignored.
+fn watched(status: &str) -> impl Iterator<Item = i32> {
+    let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
+    let ignored = ignored.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok()).unwrap_or(0);
+    [SIGINT, SIGTERM, SIGHUP].into_iter().filter(move |signal| ignored >> (signal - 1) & 1 == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_signal_that_is_ignored_stays_ignored() {
+        let watched = |status| watched(status).collect::<Vec<_>>();
+        assert_eq!(watched("Name:\toutlive\nSigIgn:\t0000000000001001\n"), [SIGINT, SIGTERM]);
+        assert_eq!(
+            watched("SigIgn:\t0000000000001000\nSigCgt:\t0000000000000001\n"),
+            [SIGINT, SIGTERM, SIGHUP]
+        );
+        assert_eq!(watched(""), [SIGINT, SIGTERM, SIGHUP]);
     }
 }

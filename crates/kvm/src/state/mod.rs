@@ -61,5 +61,11 @@ pub(crate) fn set_rdx(vcpu: &VcpuFd, rdx: u64) -> Result<(), EngineError> {
     vcpu.set_vcpu_events(&events).map_err(host("write pending events"))
 }
 
+/// Whether an exception waits for its delivery.
+pub(crate) fn holds_exception(vcpu: &VcpuFd) -> Result<bool, EngineError> {
+    let exception = vcpu.get_vcpu_events().map_err(host("read pending events"))?.exception;
+    Ok(exception.pending != 0 || exception.injected != 0)
+}
+
 #[cfg(test)]
 mod tests;

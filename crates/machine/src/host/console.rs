@@ -5,9 +5,15 @@ use std::io::{self, IsTerminal, Write};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use rustix::stdio::{stdin, stdout};
 use rustix::termios::{OptionalActions, Termios, tcgetattr, tcsetattr};
+
+/// How long the guest waits for a reader that does not keep up before its output is lost.
+const PATIENCE: Timespec = Timespec { tv_sec: 1, tv_nsec: 0 };
+/// Where nobody may be reading.
+const NO_PATIENCE: Timespec = Timespec { tv_sec: 0, tv_nsec: 0 };
 
 /// What to connect the console to.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -24,6 +30,10 @@ pub enum ConsoleConfig {
 #[derive(Debug)]
 pub struct Console {
     output: File,
+    /// How long the guest waits for the reader.
+    patience: Timespec,
+    /// The reader did not keep up, and has not begun to read again.
+    stalled: bool,
     input: Option<ConsoleInput>,
     terminal: Option<PathBuf>,
     // Restores the person's terminal when the console is dropped.
@@ -60,6 +70,8 @@ impl Console {
         let raw = if escapes { Some(RawTerminal::enter(descriptor.try_clone()?)?) } else { None };
         Ok(Self {
             output: File::from(stdout().try_clone_to_owned()?),
+            patience: PATIENCE,
+            stalled: false,
             input: Some(ConsoleInput { descriptor, escapes }),
             terminal: None,
             _raw: raw,
@@ -70,7 +82,15 @@ impl Console {
     fn file(path: &Path) -> Result<Self, ConsoleError> {
         let output =
             File::create(path).map_err(|source| ConsoleError::File { path: path.to_owned(), source })?;
-        Ok(Self { output, input: None, terminal: None, _raw: None, _pty_slave: None })
+        Ok(Self {
+            output,
+            patience: PATIENCE,
+            stalled: false,
+            input: None,
+            terminal: None,
+            _raw: None,
+            _pty_slave: None,
+        })
     }
 
     fn pty() -> io::Result<Self> {
@@ -83,11 +103,13 @@ impl Console {
         let mut mode = tcgetattr(&slave)?;
         mode.make_raw();
         tcsetattr(&slave, OptionalActions::Now, &mode)?;
-        // Nobody may be reading: the guest must not wait for them.
+        // The thread that reads must never wait here.
         rustix::io::ioctl_fionbio(&master, true)?;
         let input = ConsoleInput { descriptor: master.try_clone()?, escapes: false };
         Ok(Self {
             output: File::from(master),
+            patience: NO_PATIENCE,
+            stalled: false,
             input: Some(input),
             terminal: Some(path),
             _raw: None,
@@ -107,6 +129,14 @@ impl Console {
 
     /// Writes a byte. A reader that went away or does not keep up loses output; the guest goes on.
     pub(super) fn write(&mut self, byte: u8) {
+        // Standard output is shared with other programs, so it cannot be made to fail instead of to block.
+        let patience = if self.stalled { &NO_PATIENCE } else { &self.patience };
+        let mut output = [PollFd::new(&self.output, PollFlags::OUT)];
+        self.stalled = !matches!(poll(&mut output, Some(patience)), Ok(1..));
+        if self.stalled {
+            tracing::debug!("the reader does not keep up: console output was lost");
+            return;
+        }
         if let Err(error) = self.output.write_all(&[byte]) {
             tracing::debug!(%error, "console output was lost");
         }
@@ -171,6 +201,23 @@ mod tests {
         let mut read = [0; 6];
         terminal.read_exact(&mut read).unwrap();
         assert_eq!(&read, b"hello\n");
+    }
+
+    #[test]
+    fn a_reader_that_does_not_keep_up_loses_output_and_the_guest_goes_on() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut console = Console::open(&ConsoleConfig::File(folder.path().join("console"))).unwrap();
+        let (mut reader, writer) = io::pipe().unwrap();
+        console.output = File::from(OwnedFd::from(writer));
+        let stalls = (0..1 << 20).any(|_| {
+            console.write(b'x');
+            console.stalled
+        });
+        assert!(stalls, "a pipe holds less than that");
+        console.write(b'x');
+        reader.read_exact(&mut [0; 4096]).unwrap();
+        console.write(b'y');
+        assert!(!console.stalled, "it goes on when there is room again");
     }
 
     #[test]

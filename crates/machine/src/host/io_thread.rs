@@ -16,6 +16,8 @@ use crate::world::{Input, NetworkIndex};
 const ESCAPE: u8 = 1;
 /// Most bytes that are read from the console at once.
 const CONSOLE_READ: usize = 256;
+/// Most frames that are read from one network before the others and the console have their turn.
+const FRAMES_PER_TURN: usize = 64;
 
 /// The running thread. Dropping it stops it.
 #[derive(Debug)]
@@ -32,6 +34,7 @@ impl IoThread {
         events: EventSender,
     ) -> io::Result<Self> {
         let stop = Arc::new(eventfd(0, EventfdFlags::CLOEXEC)?);
+        let taps = (0..).map(NetworkIndex).zip(taps).collect();
         let mut reader = Reader { taps, console, escaped: false, events };
         let stopped = Arc::clone(&stop);
         let thread = std::thread::Builder::new().name("io".to_owned()).spawn(move || {
@@ -54,7 +57,7 @@ impl Drop for IoThread {
 }
 
 struct Reader {
-    taps: Vec<Tap>,
+    taps: Vec<(NetworkIndex, Tap)>,
     console: Option<ConsoleInput>,
     escaped: bool,
     events: EventSender,
@@ -67,9 +70,10 @@ impl Reader {
             if ready[0] {
                 return Ok(());
             }
-            for (index, _) in ready[1..].iter().enumerate().filter(|(_, ready)| **ready) {
+            // Backwards, for a TAP that is gone leaves the list.
+            for (index, _) in ready[1..].iter().enumerate().rev().filter(|(_, ready)| **ready) {
                 let outcome =
-                    if index < self.taps.len() { self.read_tap(index)? } else { self.read_console() };
+                    if index < self.taps.len() { self.read_tap(index) } else { self.read_console() };
                 if outcome.is_err() {
                     return Ok(());
                 }
@@ -80,7 +84,7 @@ impl Reader {
     /// Waits until something can be read: the stop event, each TAP, the console.
     fn wait(&self, stop: &OwnedFd) -> io::Result<Vec<bool>> {
         let mut watched: Vec<BorrowedFd<'_>> = vec![stop.as_fd()];
-        watched.extend(self.taps.iter().map(AsFd::as_fd));
+        watched.extend(self.taps.iter().map(|(_, tap)| tap.as_fd()));
         watched.extend(self.console.iter().map(|console| console.descriptor.as_fd()));
         let mut polled: Vec<_> =
             watched.into_iter().map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN)).collect();
@@ -93,14 +97,21 @@ impl Reader {
         }
     }
 
-    fn read_tap(&mut self, index: usize) -> io::Result<Result<(), MachineGone>> {
-        while let Some(bytes) = self.taps[index].receive()? {
-            let network = NetworkIndex(index as u8);
-            if let Err(gone) = self.events.send(Input::Frame { network, bytes }) {
-                return Ok(Err(gone));
+    /// Passes frames on. A TAP that is gone is not read any more; the rest of the world goes on.
+    fn read_tap(&mut self, index: usize) -> Result<(), MachineGone> {
+        let (network, tap) = &mut self.taps[index];
+        for _ in 0..FRAMES_PER_TURN {
+            match tap.receive() {
+                Ok(Some(bytes)) => self.events.send(Input::Frame { network: *network, bytes })?,
+                Ok(None) => break,
+                Err(error) => {
+                    tracing::error!(network = network.0, %error, "cannot read the guest's network any more");
+                    self.taps.remove(index);
+                    break;
+                }
             }
         }
-        Ok(Ok(()))
+        Ok(())
     }
 
     fn read_console(&mut self) -> Result<(), MachineGone> {

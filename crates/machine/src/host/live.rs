@@ -17,6 +17,7 @@ use super::console::Console;
 use super::disk::{DiskImage, DiskThread};
 use super::io_thread::IoThread;
 use super::tap::Tap;
+use crate::virtio::queue::MAX_SIZE;
 use crate::world::{DiskIndex, Input, Output, Patience, Place, World};
 
 /// How many events wait in the queue before the threads that bring them wait too.
@@ -95,6 +96,8 @@ pub struct LiveWorld {
     console: Console,
     networks: Vec<Tap>,
     disks: Vec<DiskThread>,
+    /// Disk requests whose completions the machine has not taken yet.
+    under_way: usize,
     _io: IoThread,
 }
 
@@ -130,7 +133,18 @@ impl LiveWorld {
         let io = IoThread::start(readers, console.take_input(), sender.clone())?;
         let alarm = Alarm::start(kicker)?;
         let clock = Clock { base: from, started: Instant::now() };
-        Ok(Self { events, sender, clock, deadline: None, alarm, console, networks, disks, _io: io })
+        Ok(Self {
+            events,
+            sender,
+            clock,
+            deadline: None,
+            alarm,
+            console,
+            networks,
+            disks,
+            under_way: 0,
+            _io: io,
+        })
     }
 
     /// A handle to stop the machine with.
@@ -147,6 +161,12 @@ impl LiveWorld {
         }
         self.deadline = None;
         Some(Input::ClockTick(now))
+    }
+
+    /// Whether the guest has to wait for its disks. A driver has at most a queue of requests under way, but
+    /// one that gives them up by a reset, again and again, could make more than there is memory for.
+    fn disks_are_behind(&self) -> bool {
+        self.under_way > self.disks.len() * usize::from(MAX_SIZE)
     }
 
     /// Waits for an event, at most until the deadline.
@@ -195,12 +215,16 @@ impl World for LiveWorld {
             if let Some(tick) = self.due_tick() {
                 return Ok(Some(tick));
             }
+            let patience = if self.disks_are_behind() { Patience::Wait } else { patience };
             let event = match patience {
                 Patience::Poll => self.events.try_recv().ok(),
                 Patience::Wait => self.wait().ok(),
             };
             match (event, patience) {
-                (Some(Event::Input(input)), _) => return Ok(Some(input)),
+                (Some(Event::Input(input)), _) => {
+                    self.under_way -= usize::from(matches!(input, Input::DiskCompletion { .. }));
+                    return Ok(Some(input));
+                }
                 (None, Patience::Poll) => return Ok(None),
                 (Some(Event::Wake), _) | (None, Patience::Wait) => {}
             }
@@ -220,6 +244,7 @@ impl World for LiveWorld {
                 .map_err(|source| LiveError::Network { network: network.0, source })?,
             Output::Disk { disk, request, operation } => {
                 self.disks[usize::from(disk.0)].submit(request, operation);
+                self.under_way += 1;
             }
         }
         Ok(())
@@ -229,3 +254,6 @@ impl World for LiveWorld {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests;

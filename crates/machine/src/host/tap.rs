@@ -76,7 +76,7 @@ impl Tap {
             .map_err(TapError::Device)?;
         let mut request = Request::new(&config.name);
         request.0.ifr_ifru.ifru_flags = (libc::IFF_TAP | libc::IFF_NO_PI) as libc::c_short;
-        request.send(&file, libc::TUNSETIFF).map_err(|source| TapError::attach(&config.name, source))?;
+        request.receive(&file, libc::TUNSETIFF).map_err(|source| TapError::attach(&config.name, source))?;
         let tap = Self { file };
         let control = socket(AddressFamily::INET, SocketType::DGRAM, None)
             .map_err(|source| TapError::configure(&config.name, "open a control socket", source.into()))?;
@@ -91,6 +91,12 @@ impl Tap {
         Ok(tap)
     }
 
+    /// What reads and writes like a TAP.
+    #[cfg(test)]
+    pub(super) fn pretended(file: File) -> Self {
+        Self { file }
+    }
+
     /// Another handle to the same TAP.
     ///
     /// # Errors
@@ -99,12 +105,13 @@ impl Tap {
         Ok(Self { file: self.file.try_clone()? })
     }
 
-    /// Reads the next frame; `None` when there is none.
+    /// Reads the next frame; `None` when there is none. Of one that is longer than [`MAX_FRAME`] there is one
+    /// byte too many, so that nobody takes what is left of it for a frame.
     ///
     /// # Errors
     /// When the TAP is gone.
     pub fn receive(&mut self) -> io::Result<Option<Vec<u8>>> {
-        let mut frame = vec![0; MAX_FRAME];
+        let mut frame = vec![0; MAX_FRAME + 1];
         match self.file.read(&mut frame) {
             Ok(length) => {
                 frame.truncate(length);
@@ -151,13 +158,13 @@ impl Request {
         Self(request)
     }
 
-    /// An operation that takes an `ifreq`.
+    /// An operation that only reads an `ifreq`.
     fn send(&self, to: &File, operation: libc::c_ulong) -> io::Result<()> {
         // SAFETY: all operations used in this file read one `struct ifreq`, which outlives the call.
         check(unsafe { ioctl_with_ref(to, operation, &self.0) })
     }
 
-    /// An operation that fills an `ifreq`.
+    /// An operation that reads and fills an `ifreq`.
     fn receive(&mut self, from: &File, operation: libc::c_ulong) -> io::Result<()> {
         // SAFETY: as in `send`; the kernel writes within the structure.
         check(unsafe { ioctl_with_mut_ref(from, operation, &mut self.0) })

@@ -1,0 +1,160 @@
+use std::collections::VecDeque;
+use std::convert::Infallible;
+
+use super::*;
+use crate::memory::{RamSize, create_ram};
+use outlive_engine::{
+    AccessSize, Capabilities, EngineKind, GuestPhysical, Kicker, Landing, Position, TimeReads,
+};
+
+/// What a processor does next, and whether it can take an interrupt then.
+type Step = (Exit, bool);
+
+/// A processor that makes exits by a script.
+struct Scripted {
+    steps: VecDeque<Step>,
+    takes_interrupts: bool,
+}
+
+impl Engine for Scripted {
+    fn capabilities(&self) -> Capabilities {
+        Capabilities {
+            engine: EngineKind::Kvm,
+            landing: Landing::AtExits,
+            time_reads: TimeReads::MustBeRewritten,
+        }
+    }
+
+    fn run(&mut self, _limit: RunLimit) -> Result<Exit, EngineError> {
+        let (exit, takes_interrupts) = self.steps.pop_front().expect("the script ends the machine");
+        self.takes_interrupts = takes_interrupts;
+        Ok(exit)
+    }
+
+    fn answer(&mut self, _answer: Answer) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    fn can_take_interrupt(&mut self) -> Result<bool, EngineError> {
+        Ok(self.takes_interrupts)
+    }
+
+    fn inject_interrupt(&mut self, _vector: u8) -> Result<(), EngineError> {
+        self.takes_interrupts = false;
+        Ok(())
+    }
+
+    fn set_interrupt_window(&mut self, _wanted: bool) {}
+
+    fn activity(&self) -> Activity {
+        Activity::Running
+    }
+
+    fn position(&mut self) -> Result<Position, EngineError> {
+        Ok(Position { rip: 0, rcx: 0 })
+    }
+
+    fn state(&mut self) -> Result<VcpuState, EngineError> {
+        Ok(VcpuState::default())
+    }
+
+    fn set_state(&mut self, _state: &VcpuState) -> Result<(), EngineError> {
+        Ok(())
+    }
+
+    fn translate(&mut self, _linear: u64) -> Option<GuestPhysical> {
+        None
+    }
+
+    fn kicker(&self) -> Kicker {
+        Kicker::new(|| {})
+    }
+}
+
+/// What a world was told, each with the number of the last exit.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+enum Told {
+    MayLand(u64),
+    Interrupt(u64),
+}
+
+/// A world without inputs that needs landmarks.
+#[derive(Default)]
+struct Listener(Vec<Told>);
+
+impl World for Listener {
+    type Error = Infallible;
+
+    fn needs_landmarks(&self) -> bool {
+        true
+    }
+
+    fn stop_requested(&self) -> bool {
+        false
+    }
+
+    fn read_time(&mut self, _at: &mut dyn Place) -> Result<GuestTime, Infallible> {
+        Ok(GuestTime::BOOT)
+    }
+
+    fn next_input(&mut self, at: &mut dyn Place, _patience: Patience) -> Result<Option<Input>, Infallible> {
+        self.0.push(Told::MayLand(at.exit().0));
+        Ok(None)
+    }
+
+    fn set_deadline(&mut self, _deadline: Option<GuestTime>) {}
+
+    fn output(&mut self, _at: &mut dyn Place, _output: crate::world::Output) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    fn interrupt(&mut self, at: &mut dyn Place, _vector: u8) -> Result<(), Infallible> {
+        self.0.push(Told::Interrupt(at.exit().0));
+        Ok(())
+    }
+}
+
+/// Port writes after which the serial port wants an interrupt. The last of them is exit 7.
+const WANT_INTERRUPT: [(u16, u32); 7] = [
+    // Both 8259s' initialization, as far as the master needs it: vectors from 0x20 on, nothing masked.
+    (0x20, 0x11),
+    (0x21, 0x20),
+    (0x21, 0x04),
+    (0x21, 0x01),
+    (0x21, 0x00),
+    // OUT2, and the transmitter's interrupt.
+    (0x3fc, 0x08),
+    (0x3f9, 0x02),
+];
+
+fn out(port: u16, value: u32) -> Step {
+    (Exit::PortWrite { port, size: AccessSize::Byte, value }, false)
+}
+
+/// What a world is told from exit 7 on, at which an interrupt is pending and cannot be taken.
+fn told(steps: impl IntoIterator<Item = Step>) -> Vec<Told> {
+    let script = WANT_INTERRUPT.map(|(port, value)| out(port, value)).into_iter().chain(steps);
+    let end = out(outlive_engine::ports::DEBUG_EXIT_PORT, 0);
+    let engine = Scripted { steps: script.chain([end]).collect(), takes_interrupts: false };
+    let ram = create_ram(RamSize::from_bytes(2 << 20).unwrap()).unwrap();
+    let mut machine = Machine::new(engine, Listener::default(), Board::new(ram, 0, Vec::new()));
+    assert!(matches!(machine.run(), Ok(Stop::DebugExit(0))));
+    let mut told = machine.world.0;
+    told.drain(..7);
+    told
+}
+
+#[test]
+fn inputs_land_at_exits_and_where_a_window_opened_and_not_where_a_kick_stopped_the_guest() {
+    let at_the_window = [Told::MayLand(7), Told::MayLand(7), Told::Interrupt(7)];
+    assert_eq!(told([(Exit::InterruptWindow, true)]), at_the_window);
+    assert_eq!(told([(Exit::Kicked, false)]), [Told::MayLand(7)]);
+}
+
+#[test]
+fn kicks_change_nothing_about_where_inputs_land() {
+    let without = told([(Exit::InterruptWindow, true)]);
+    let before = [(Exit::Kicked, false), (Exit::InterruptWindow, true)];
+    assert_eq!(told(before), without, "a kick on the way to the window");
+    assert_eq!(told([(Exit::Kicked, true)]), without, "a kick that comes instead of the window");
+}
