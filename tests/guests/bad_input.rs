@@ -51,7 +51,33 @@ fn missing_images_are_named() {
 
 #[test]
 fn a_folder_is_no_kernel() {
-    refused(&Guest::new(Path::new("/tmp"), "16M").run(), 2, &["kernel", "/tmp", "directory"]);
+    refused(&Guest::new(Path::new("/tmp"), "16M").run(), 2, &["kernel", "/tmp", "it is a directory"]);
+}
+
+#[test]
+fn devices_and_fifos_are_refused_before_they_are_read() {
+    let guest = Guest::bare("hello");
+    let fifo = guest.folder().join("fifo");
+    assert!(Command::new("mkfifo").arg(&fifo).status().unwrap().success());
+    let fifo = fifo.to_str().unwrap().to_owned();
+    for path in [fifo.as_str(), "/dev/zero"] {
+        refused(&run(&["run", path]), 2, &[path, "no ordinary file"]);
+        refused(&Guest::new(Path::new(path), "16M").run(), 2, &["kernel", path, "no ordinary file"]);
+        let initramfs = Guest::bare("hello").with(&format!("initramfs = \"{path}\"")).run();
+        refused(&initramfs, 2, &["initramfs", path, "no ordinary file"]);
+        let disk = Guest::bare("hello").disk(Path::new(path), true).run();
+        refused(&disk, 2, &["disk", path, "neither a file nor a block device"]);
+    }
+}
+
+#[test]
+fn a_console_does_not_overwrite_the_machines_own_files() {
+    let guest = Guest::bare("hello");
+    let disk = guest.folder().join("disk.img");
+    fs::write(&disk, vec![7; 1024]).unwrap();
+    let guest = guest.console("{ file = \"disk.img\" }").disk(&disk, false);
+    refused(&guest.run(), 2, &["console", "disk.img", "needs what is in it"]);
+    assert_eq!(fs::read(&disk).unwrap(), vec![7; 1024]);
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use std::fmt::Write as _;
 use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -12,7 +13,7 @@ use tempfile::TempDir;
 pub(crate) const OUTLIVE: &str = env!("CARGO_BIN_EXE_outlive");
 
 /// How long a guest may take before the test gives up on it: far beyond what any host needs.
-const PATIENCE: Duration = Duration::from_secs(180);
+const PATIENCE: Duration = Duration::from_secs(100);
 
 /// The checkout.
 pub(crate) fn checkout() -> PathBuf {
@@ -151,7 +152,37 @@ impl Guest {
 
 /// Runs a command to its end.
 pub(crate) fn finish(command: &mut Command) -> Finished {
-    Finished::from(command.output().unwrap())
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (console, errors) = (read_all(child.stdout.take()), read_all(child.stderr.take()));
+    let begun = Instant::now();
+    let status = loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            break status.code();
+        }
+        if begun.elapsed() > PATIENCE {
+            child.kill().unwrap();
+            panic!(
+                "the command does not end; it said: {}{}",
+                console.join().unwrap(),
+                errors.join().unwrap()
+            );
+        }
+        std::thread::sleep(Duration::from_millis(5));
+    };
+    Finished { status, console: console.join().unwrap(), errors: errors.join().unwrap() }
+}
+
+/// Reads to the end, beside everything else.
+fn read_all(from: Option<impl Read + Send + 'static>) -> JoinHandle<String> {
+    std::thread::spawn(move || {
+        let mut bytes = Vec::new();
+        from.unwrap().read_to_end(&mut bytes).unwrap();
+        text(&bytes)
+    })
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).replace('\r', "")
 }
 
 /// How a command ended.
@@ -160,13 +191,6 @@ pub(crate) struct Finished {
     pub(crate) status: Option<i32>,
     pub(crate) console: String,
     pub(crate) errors: String,
-}
-
-impl From<Output> for Finished {
-    fn from(output: Output) -> Self {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).replace('\r', "");
-        Self { status: output.status.code(), console: text(&output.stdout), errors: text(&output.stderr) }
-    }
 }
 
 /// A machine that is running. Dropping it kills it.
@@ -180,7 +204,7 @@ impl Running {
     pub(crate) fn console(&self) -> String {
         let mut bytes = Vec::new();
         std::fs::File::open(&self.console).unwrap().read_to_end(&mut bytes).unwrap();
-        String::from_utf8_lossy(&bytes).replace('\r', "")
+        text(&bytes)
     }
 
     /// Waits until the guest has printed `text`.

@@ -118,7 +118,12 @@ pub const KVM_EXITS: &[KvmExitReason] = &[
     exit(8, "SHUTDOWN", Treatment::Eliminated, "a triple fault: numbered, ends the machine"),
     exit(9, "FAIL_ENTRY", Treatment::Refused, "stops the guest with the hardware's reason"),
     exit(10, "INTR", Treatment::Eliminated, OUTSIDE),
-    exit(11, "SET_TPR", Treatment::Refused, NEVER),
+    exit(
+        11,
+        "SET_TPR",
+        Treatment::Refused,
+        "MOV to CR8 that lowers the priority; without an APIC there is none",
+    ),
     exit(12, "TPR_ACCESS", Treatment::Refused, NEVER),
     exit(16, "NMI", Treatment::Refused, NEVER),
     exit(

@@ -1,6 +1,6 @@
 //! `outlive run`: a guest, live, on its own.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -9,7 +9,7 @@ use outlive_engine::{Engine, EngineKind, GuestTime};
 use outlive_kvm::KvmEngine;
 use outlive_machine::board::Board;
 use outlive_machine::boot::{self, BootSource};
-use outlive_machine::host::console::Console;
+use outlive_machine::host::console::{Console, ConsoleConfig};
 use outlive_machine::host::disk::DiskImage;
 use outlive_machine::host::live::{Connections, LiveWorld};
 use outlive_machine::host::tap::Tap;
@@ -22,11 +22,15 @@ use rustix::rand::{GetRandomFlags, getrandom};
 use crate::config::{Config, EngineChoice};
 use crate::doctor;
 use crate::failure::Failure;
-use crate::signals::SignalWatch;
+use crate::signals::{CaughtSignals, SignalWatch};
+
+/// The largest kernel file, debugging information included.
+const MAX_KERNEL: u64 = 4 << 30;
 
 /// Runs the machine of a configuration file to its end.
 pub(crate) fn run(path: &Path) -> Result<ExitCode, Failure> {
     let config = Config::read(path).map_err(Failure::usage)?;
+    check_console(&config, path).map_err(Failure::usage)?;
     let source = boot_source(&config).map_err(Failure::usage)?;
     let disks = open_disks(&config).map_err(Failure::usage)?;
     let engine = choose_engine(config.engine)?;
@@ -53,6 +57,7 @@ fn start(config: &Config, source: &BootSource, disks: Vec<DiskImage>) -> Result<
     let board = Board::new(ram, wall_clock(config), slots(config, &disks));
     let networks = config.network.iter().map(|network| Tap::open(&network.tap()));
     let networks = networks.collect::<Result<_, _>>().map_err(Failure::runtime)?;
+    let signals = CaughtSignals::catch().context("cannot catch signals").map_err(Failure::runtime)?;
     let console = Console::open(&config.console()).map_err(Failure::runtime)?;
     if let Some(terminal) = console.terminal() {
         eprintln!("outlive: the console is {}", terminal.display());
@@ -60,7 +65,7 @@ fn start(config: &Config, source: &BootSource, disks: Vec<DiskImage>) -> Result<
     let connections = Connections { console, disks, networks };
     let world = LiveWorld::new(connections, GuestTime::BOOT, engine.kicker());
     let world = world.context("cannot connect the machine to the host").map_err(Failure::runtime)?;
-    let signals = SignalWatch::start(world.stop_handle());
+    let signals = SignalWatch::start(signals, world.stop_handle());
     let signals = signals.context("cannot watch for signals").map_err(Failure::runtime)?;
 
     let mut machine = Machine::new(engine, world, board);
@@ -89,6 +94,20 @@ fn finish(stop: Stop, signal: Option<u8>) -> Result<ExitCode, Failure> {
     }
 }
 
+/// The console's file is emptied, so it must not be one of the machine's own.
+fn check_console(config: &Config, path: &Path) -> anyhow::Result<()> {
+    let ConsoleConfig::File(console) = config.console() else { return Ok(()) };
+    let Ok(console) = console.canonicalize() else { return Ok(()) };
+    let own = [path, &config.kernel].into_iter().chain(config.initramfs.as_deref());
+    let own = own.chain(config.disk.iter().map(|disk| disk.path.as_path()));
+    for file in own {
+        if file.canonicalize().is_ok_and(|file| file == console) {
+            anyhow::bail!("the console cannot go to {}: the machine needs what is in it", file.display());
+        }
+    }
+    Ok(())
+}
+
 fn boot_source(config: &Config) -> anyhow::Result<BootSource> {
     let mut command_line = config.command_line.trim().to_owned();
     for argument in (0..config.disk.len() + config.network.len()).filter_map(virtio::kernel_argument) {
@@ -98,15 +117,32 @@ fn boot_source(config: &Config) -> anyhow::Result<BootSource> {
         command_line.push_str(&argument);
     }
     Ok(BootSource {
-        kernel: read_image("kernel", &config.kernel)?,
-        initramfs: config.initramfs.as_ref().map(|path| read_image("initramfs", path)).transpose()?,
+        kernel: read_image("kernel", &config.kernel, MAX_KERNEL)?,
+        initramfs: match &config.initramfs {
+            Some(path) => Some(read_image("initramfs", path, config.ram().bytes())?),
+            None => None,
+        },
         command_line,
         random_seed: random_seed(config)?,
     })
 }
 
-fn read_image(what: &str, path: &PathBuf) -> anyhow::Result<Vec<u8>> {
-    std::fs::read(path).with_context(|| format!("cannot read the {what} {}", path.display()))
+/// Reads a file whole, at most `limit` bytes, so that a device or a FIFO by mistake does no harm.
+fn read_image(what: &str, path: &Path, limit: u64) -> anyhow::Result<Vec<u8>> {
+    let read = || -> anyhow::Result<Vec<u8>> {
+        let metadata = std::fs::metadata(path)?;
+        if metadata.is_dir() {
+            anyhow::bail!("it is a directory");
+        }
+        if !metadata.is_file() {
+            anyhow::bail!("it is no ordinary file");
+        }
+        if metadata.len() > limit {
+            anyhow::bail!("it has {} bytes, but {limit} fit; give the guest more memory", metadata.len());
+        }
+        Ok(std::fs::read(path)?)
+    };
+    read().with_context(|| format!("cannot read the {what} {}", path.display()))
 }
 
 fn random_seed(config: &Config) -> anyhow::Result<[u8; 32]> {

@@ -1,4 +1,4 @@
-//! SIGINT, SIGTERM and SIGHUP end the machine in good order: the terminal is restored, disks are finished.
+//! SIGINT, SIGTERM, SIGHUP and SIGQUIT end the machine in good order: the terminal is restored, disks are finished.
 //!
 //! One that the command was started to ignore, as `nohup` does it with SIGHUP, stays ignored.
 
@@ -8,8 +8,21 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use outlive_machine::host::live::StopHandle;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
+
+/// Signals that are caught, but do nothing yet.
+#[derive(Debug)]
+pub(crate) struct CaughtSignals(Signals);
+
+impl CaughtSignals {
+    /// Catches signals. To be done before the terminal is changed, so that none can end the command while
+    /// there is something to restore.
+    pub(crate) fn catch() -> io::Result<Self> {
+        let status = fs::read_to_string("/proc/self/status")?;
+        Ok(Self(Signals::new(watched(&status))?))
+    }
+}
 
 /// Watches for signals until it is dropped.
 #[derive(Debug)]
@@ -19,10 +32,9 @@ pub(crate) struct SignalWatch {
 }
 
 impl SignalWatch {
-    /// Starts to watch; the first signal stops the machine.
-    pub(crate) fn start(stop: StopHandle) -> io::Result<Self> {
-        let status = fs::read_to_string("/proc/self/status")?;
-        let mut signals = Signals::new(watched(&status))?;
+    /// Starts to watch; the first signal, also one that was caught before, stops the machine.
+    pub(crate) fn start(caught: CaughtSignals, stop: StopHandle) -> io::Result<Self> {
+        let CaughtSignals(mut signals) = caught;
         let handle = signals.handle();
         let received = Arc::new(AtomicI32::new(0));
         let first = Arc::clone(&received);
@@ -51,7 +63,7 @@ impl Drop for SignalWatch {
 fn watched(status: &str) -> impl Iterator<Item = i32> {
     let ignored = status.lines().find_map(|line| line.strip_prefix("SigIgn:"));
     let ignored = ignored.and_then(|bits| u64::from_str_radix(bits.trim(), 16).ok()).unwrap_or(0);
-    [SIGINT, SIGTERM, SIGHUP].into_iter().filter(move |signal| ignored >> (signal - 1) & 1 == 0)
+    [SIGINT, SIGTERM, SIGHUP, SIGQUIT].into_iter().filter(move |signal| ignored >> (signal - 1) & 1 == 0)
 }
 
 #[cfg(test)]
@@ -61,11 +73,11 @@ mod tests {
     #[test]
     fn a_signal_that_is_ignored_stays_ignored() {
         let watched = |status| watched(status).collect::<Vec<_>>();
-        assert_eq!(watched("Name:\toutlive\nSigIgn:\t0000000000001001\n"), [SIGINT, SIGTERM]);
+        assert_eq!(watched("Name:\toutlive\nSigIgn:\t0000000000001001\n"), [SIGINT, SIGTERM, SIGQUIT]);
         assert_eq!(
             watched("SigIgn:\t0000000000001000\nSigCgt:\t0000000000000001\n"),
-            [SIGINT, SIGTERM, SIGHUP]
+            [SIGINT, SIGTERM, SIGHUP, SIGQUIT]
         );
-        assert_eq!(watched(""), [SIGINT, SIGTERM, SIGHUP]);
+        assert_eq!(watched(""), [SIGINT, SIGTERM, SIGHUP, SIGQUIT]);
     }
 }

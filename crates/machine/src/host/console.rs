@@ -143,7 +143,8 @@ impl Console {
     }
 }
 
-/// A terminal in raw mode: every key goes to the guest. Dropping it restores what was before.
+/// A terminal in raw mode: every key goes to the guest. Output is still processed, so that lines of guests
+/// that send no carriage return, and our own messages, begin at the left. Dropping it restores what was before.
 #[derive(Debug)]
 struct RawTerminal {
     descriptor: OwnedFd,
@@ -155,6 +156,7 @@ impl RawTerminal {
         let before = tcgetattr(descriptor.as_fd())?;
         let mut raw = before.clone();
         raw.make_raw();
+        raw.output_modes = before.output_modes;
         tcsetattr(descriptor.as_fd(), OptionalActions::Now, &raw)?;
         Ok(Self { descriptor, before })
     }

@@ -2,18 +2,23 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, SeekFrom};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, FileTypeExt};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 use super::live::EventSender;
 use crate::world::{DiskIndex, DiskOperation, DiskRequestId, DiskStatus, Input};
 
 /// The unit of a disk's addresses and lengths, in bytes.
 pub const SECTOR: u64 = 512;
+
+/// How long to wait for a lock that somebody holds.
+const LOCK_PATIENCE: Duration = Duration::from_secs(1);
 
 /// An opened disk image.
 #[derive(Debug)]
@@ -30,6 +35,11 @@ impl DiskImage {
     /// When it cannot be opened, has no whole number of sectors, or is in use.
     pub fn open(path: &Path, read_only: bool) -> Result<Self, DiskError> {
         let at = |source| DiskError::Open { path: path.to_owned(), source };
+        // To open a FIFO would wait for its other end.
+        let kind = std::fs::metadata(path).map_err(at)?.file_type();
+        if !kind.is_file() && !kind.is_block_device() {
+            return Err(DiskError::Kind { path: path.to_owned() });
+        }
         let mut file = OpenOptions::new().read(true).write(!read_only).open(path).map_err(at)?;
         // The end of a block device, unlike its metadata, tells its size.
         let bytes = file.seek(SeekFrom::End(0)).map_err(at)?;
@@ -41,8 +51,10 @@ impl DiskImage {
         } else {
             FlockOperation::NonBlockingLockExclusive
         };
-        flock(&file, lock)
-            .map_err(|source| DiskError::InUse { path: path.to_owned(), source: source.into() })?;
+        lock_patiently(&file, lock).map_err(|source| match source {
+            Errno::WOULDBLOCK => DiskError::InUse { path: path.to_owned(), source: source.into() },
+            other => DiskError::Lock { path: path.to_owned(), source: other.into() },
+        })?;
         Ok(Self { file, sectors: bytes / SECTOR, read_only })
     }
 
@@ -72,6 +84,19 @@ impl DiskImage {
                 self.file.sync_data()?;
                 Ok(Vec::new())
             }
+        }
+    }
+}
+
+/// Locks a file. A machine that was killed a moment ago may still hold it while the host cleans up.
+fn lock_patiently(file: &File, lock: FlockOperation) -> Result<(), Errno> {
+    let begun = Instant::now();
+    loop {
+        match flock(file, lock) {
+            Err(Errno::WOULDBLOCK) if begun.elapsed() < LOCK_PATIENCE => {
+                std::thread::sleep(LOCK_PATIENCE / 100);
+            }
+            outcome => return outcome,
         }
     }
 }
@@ -151,8 +176,22 @@ pub enum DiskError {
         /// Its size.
         bytes: u64,
     },
-    /// Another machine has it.
-    #[error("the disk image {} is in use by another machine", path.display())]
+    /// It cannot be a disk.
+    #[error("the disk image {} is neither a file nor a block device", path.display())]
+    Kind {
+        /// The image.
+        path: PathBuf,
+    },
+    /// It cannot be locked.
+    #[error("the disk image {} cannot be locked", path.display())]
+    Lock {
+        /// The image.
+        path: PathBuf,
+        /// What the host said.
+        source: io::Error,
+    },
+    /// Somebody has it.
+    #[error("the disk image {} is in use by another machine, or twice in this one", path.display())]
     InUse {
         /// The image.
         path: PathBuf,

@@ -5,6 +5,7 @@
 mod quantity;
 
 use std::fs;
+use std::io;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
@@ -101,8 +102,7 @@ impl Config {
     /// # Errors
     /// When it cannot be read or is no configuration; the message has the line.
     pub(crate) fn read(path: &Path) -> Result<Self, ConfigError> {
-        let text =
-            fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let text = read_text(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         let invalid = |source| ConfigError::Invalid { path: path.to_owned(), source: Box::new(source) };
         let mut config: Self = toml::from_str(&text).map_err(invalid)?;
         config.resolve_paths(path.parent().unwrap_or(Path::new("")));
@@ -142,6 +142,15 @@ impl Config {
             Console::File(path) => ConsoleConfig::File(path.clone()),
         }
     }
+}
+
+/// Reads a file that is no device and no FIFO, which might not end.
+fn read_text(path: &Path) -> io::Result<String> {
+    let kind = fs::metadata(path)?.file_type();
+    if !kind.is_file() && !kind.is_dir() {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no ordinary file"));
+    }
+    fs::read_to_string(path)
 }
 
 impl Network {

@@ -79,7 +79,7 @@ pub(crate) enum ValueError {
     Interface(#[from] InvalidInterfaceName),
     #[error("`{0}` is no MAC address: give six pairs of hexadecimal digits, such as \"52:54:00:12:34:56\"")]
     Mac(String),
-    #[error("`{0}` is the address of a group, which no interface can have: its first byte must be even")]
+    #[error("`{0}` is no address of one interface: its first byte must be even, and not all may be zero")]
     GroupMac(String),
     #[error("`{0}` is no address with a prefix: give one such as \"10.0.2.1/24\"")]
     HostAddress(String),
@@ -117,11 +117,12 @@ impl FromStr for MacAddress {
     type Err = ValueError;
 
     fn from_str(text: &str) -> Result<Self, ValueError> {
-        let pair = |text: &str| (text.len() == 2).then(|| u8::from_str_radix(text, 16).ok()).flatten();
+        let is_pair = |text: &str| text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let pair = |text: &str| is_pair(text).then(|| u8::from_str_radix(text, 16).ok()).flatten();
         let bytes: Option<Vec<u8>> = text.split(':').map(pair).collect();
         let bytes: Option<[u8; 6]> = bytes.and_then(|bytes| bytes.try_into().ok());
         let bytes = bytes.ok_or_else(|| ValueError::Mac(text.to_owned()))?;
-        if bytes[0] & 1 != 0 {
+        if bytes[0] & 1 != 0 || bytes == [0; 6] {
             return Err(ValueError::GroupMac(text.to_owned()));
         }
         Ok(Self(bytes))
@@ -133,7 +134,8 @@ impl FromStr for HostAddress {
 
     fn from_str(text: &str) -> Result<Self, ValueError> {
         let parsed = text.split_once('/').and_then(|(address, prefix)| {
-            let prefix = prefix.parse().ok().filter(|prefix| (1..=32).contains(prefix))?;
+            let digits = prefix.bytes().all(|byte| byte.is_ascii_digit());
+            let prefix = prefix.parse().ok().filter(|prefix| digits && (1..=32).contains(prefix))?;
             Some(Self { address: address.parse().ok()?, prefix })
         });
         parsed.ok_or_else(|| ValueError::HostAddress(text.to_owned()))
