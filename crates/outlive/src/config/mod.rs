@@ -213,30 +213,25 @@ mod tests {
     }
 
     #[test]
-    fn every_key_is_understood() {
-        let config = parse(
-            r#"
-            memory = "1G"
-            engine = "kvm"
-            kernel = "vmlinux"
-            initramfs = "initramfs.cpio.gz"
-            command-line = "console=ttyS0"
-            console = { file = "console.log" }
-            random-seed = "000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f"
-            wall-clock = 1700000000
-            [[disk]]
-            path = "disk.img"
-            read-only = true
-            [[network]]
-            tap = "outlive0"
-            mac = "52:54:00:12:34:56"
-            host-address = "10.0.2.1/24"
-            bridge = "br0"
-            "#,
-        )
-        .unwrap();
-        assert_eq!(config.network[0].mac(0), [0x52, 0x54, 0, 0x12, 0x34, 0x56]);
+    fn the_documented_example_is_understood_and_has_every_key() {
+        let page = include_str!("../../../../docs/configuration.md");
+        let example = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
+        let config = parse(example).unwrap();
+        assert_eq!(config.ram().bytes(), 256 << 20);
+        assert_eq!((config.engine, &config.console), (EngineChoice::Auto, &Console::Stdio));
+        assert!(config.initramfs.is_some() && !config.command_line.is_empty());
         assert_eq!(config.random_seed.unwrap().0[31], 0x1f);
+        assert_eq!(config.wall_clock, Some(1_700_000_000));
+        let [disk] = &config.disk[..] else { panic!("{:?}", config.disk) };
+        assert_eq!((disk.path.as_path(), disk.read_only), (Path::new("disk.img"), false));
+        let [network] = &config.network[..] else { panic!("{:?}", config.network) };
+        assert_eq!(network.mac(0), [0x52, 0x54, 0, 0x12, 0x34, 0x56]);
+        assert!(network.host_address.is_some() && network.bridge.is_some());
+    }
+
+    #[test]
+    fn a_console_may_be_a_file() {
+        let config = parse("memory = \"64M\"\nkernel = \"x\"\nconsole = { file = \"console.log\" }").unwrap();
         assert_eq!(config.console, Console::File("console.log".into()));
     }
 
