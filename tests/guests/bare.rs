@@ -102,3 +102,33 @@ fn a_hostile_driver_does_the_machine_no_harm() {
     let image = disk_image(&guest, 128);
     passes("hostile", &guest.disk(&image, false).network("outlivetest6", "10.82.0.1/24"));
 }
+
+/// Runs the guest `ends` to the end that it is told.
+fn end(how: &str) -> Option<Finished> {
+    kvm_at_hand().then(|| Guest::bare("ends").command_line(&format!("how={how}")).run())
+}
+
+#[test]
+fn power_off_and_reset_end_the_machine_with_success() {
+    for how in ["halt", "reset"] {
+        let Some(finished) = end(how) else { return };
+        assert_eq!((finished.status, finished.errors.as_str()), (Some(0), ""), "{how}: {finished:#?}");
+    }
+}
+
+#[test]
+fn a_failure_of_the_guest_is_a_failure_of_the_command() {
+    let Some(finished) = end("failure") else { return };
+    assert_eq!(finished.status, Some(1), "{finished:#?}");
+    assert!(finished.errors.contains("failure number 1"), "{finished:#?}");
+}
+
+#[test]
+fn a_triple_fault_is_reported_with_registers_and_code() {
+    let Some(finished) = end("triple") else { return };
+    assert_eq!(finished.status, Some(1), "{finished:#?}");
+    assert!(finished.errors.contains("triple fault"), "{finished:#?}");
+    // Where the host lets us look, the report shows the instruction: ud2.
+    let shown = finished.errors.contains("code at rip: 0f 0b");
+    assert!(shown || finished.errors.contains("registers of a reset"), "{finished:#?}");
+}

@@ -36,6 +36,14 @@ impl GuestReport {
     }
 }
 
+impl GuestReport {
+    /// Whether the processor stands where a reset leaves it (Intel SDM volume 3, 11.1.4), which no guest here
+    /// can get to: KVM on AMD resets a processor that meets a triple fault, so that nobody learns where it was.
+    fn is_reset(&self) -> bool {
+        (self.state.rip, self.state.segments.cs.base) == (0xfff0, 0xffff_0000)
+    }
+}
+
 impl fmt::Display for GuestReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let VcpuState { general: g, segments: s, control: c, .. } = &self.state;
@@ -49,6 +57,12 @@ impl fmt::Display for GuestReport {
         writeln!(f, "cs {}  ss {}  efer {:x}", segment(&s.cs), segment(&s.ss), c.efer)?;
         let pending = self.state.pending.map_or("none".to_owned(), |event| format!("{event:x?}"));
         writeln!(f, "gdt {:x}  idt {:x}  pending {pending}", self.state.gdt.base, self.state.idt.base)?;
+        if self.is_reset() {
+            writeln!(
+                f,
+                "these are the registers of a reset: this host resets a processor that meets a triple fault"
+            )?;
+        }
         write!(f, "code at rip:")?;
         if self.code.is_empty() {
             write!(f, " not mapped")?;
