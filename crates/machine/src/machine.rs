@@ -70,6 +70,14 @@ pub enum MachineError<W: std::error::Error + 'static> {
     /// The world.
     #[error(transparent)]
     World(W),
+    /// The world told an earlier time than before.
+    #[error("guest time cannot go back from {} to {} nanoseconds", from.nanoseconds(), to.nanoseconds())]
+    TimeWentBack {
+        /// What time it was.
+        from: GuestTime,
+        /// What the world told.
+        to: GuestTime,
+    },
     /// An input that does not fit the machine.
     #[error("the machine was given an input that does not fit it")]
     Input(#[source] crate::board::InputError),
@@ -157,7 +165,7 @@ impl<E: Engine, W: World> Machine<E, W> {
 
     fn apply(&mut self, input: Input) -> Outcome<(), W> {
         if let Input::ClockTick(time) = input {
-            self.advance_time(time);
+            self.advance_time(time)?;
             // The world has disarmed its deadline by ticking.
             self.deadline = None;
         }
@@ -165,16 +173,19 @@ impl<E: Engine, W: World> Machine<E, W> {
         self.after_device_access()
     }
 
-    /// Guest time never goes back, whoever tells it.
-    fn advance_time(&mut self, to: GuestTime) {
-        assert!(to >= self.time, "guest time went back from {:?} to {to:?}", self.time);
+    /// Guest time never goes back, whoever tells it: a log or a peer may be wrong.
+    fn advance_time(&mut self, to: GuestTime) -> Outcome<(), W> {
+        if to < self.time {
+            return Err(MachineError::TimeWentBack { from: self.time, to });
+        }
         self.time = to;
+        Ok(())
     }
 
     fn read_time(&mut self) -> Outcome<GuestTime, W> {
         let mut here = Here { engine: &mut self.engine, exits: self.exits };
         let time = self.world.read_time(&mut here).map_err(MachineError::World)?;
-        self.advance_time(time);
+        self.advance_time(time)?;
         Ok(time)
     }
 

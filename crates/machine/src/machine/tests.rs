@@ -78,9 +78,9 @@ enum Told {
     Interrupt(u64),
 }
 
-/// A world without inputs that needs landmarks.
+/// A world without inputs that needs landmarks. It tells the given times, last one first, then power-on.
 #[derive(Default)]
-struct Listener(Vec<Told>);
+struct Listener(Vec<Told>, Vec<GuestTime>);
 
 impl World for Listener {
     type Error = Infallible;
@@ -94,7 +94,7 @@ impl World for Listener {
     }
 
     fn read_time(&mut self, _at: &mut dyn Place) -> Result<GuestTime, Infallible> {
-        Ok(GuestTime::BOOT)
+        Ok(self.1.pop().unwrap_or(GuestTime::BOOT))
     }
 
     fn next_input(&mut self, at: &mut dyn Place, _patience: Patience) -> Result<Option<Input>, Infallible> {
@@ -157,4 +157,19 @@ fn kicks_change_nothing_about_where_inputs_land() {
     let before = [(Exit::Kicked, false), (Exit::InterruptWindow, true)];
     assert_eq!(told(before), without, "a kick on the way to the window");
     assert_eq!(told([(Exit::Kicked, true)]), without, "a kick that comes instead of the window");
+}
+
+#[test]
+fn a_world_whose_time_goes_back_is_an_error_and_no_panic() {
+    let steps = [(Exit::TimeRead, false), (Exit::TimeRead, false)];
+    let engine = Scripted { steps: steps.into(), takes_interrupts: false };
+    let ram = create_ram(RamSize::from_bytes(2 << 20).unwrap()).unwrap();
+    let later = GuestTime::from_nanoseconds(5);
+    let world = Listener(Vec::new(), vec![later]);
+    let mut machine = Machine::new(engine, world, Board::new(ram, 0, Vec::new()));
+    let error = machine.run().unwrap_err();
+    assert!(
+        matches!(error, MachineError::TimeWentBack { from, to: GuestTime::BOOT } if from == later),
+        "{error}"
+    );
 }
