@@ -82,18 +82,12 @@ fn a_console_does_not_overwrite_the_machines_own_files() {
 
 #[test]
 fn a_kernel_that_is_no_elf_file_is_refused() {
-    if !kvm_at_hand() {
-        return;
-    }
     let text = Guest::new(Path::new("/etc/passwd"), "16M").run();
     refused(&text, 2, &["not a 64-bit ELF file"]);
 }
 
 #[test]
 fn images_that_do_not_fit_into_memory_are_refused() {
-    if !kvm_at_hand() {
-        return;
-    }
     let kernel = Guest::new(&image("linux/vmlinux"), "16M").run();
     refused(&kernel, 2, &["guest memory", "more memory"]);
     let guest = Guest::bare("hello");
@@ -113,9 +107,6 @@ fn a_disk_with_half_a_sector_is_refused() {
 
 #[test]
 fn a_disk_that_another_machine_writes_is_refused() {
-    if !kvm_at_hand() {
-        return;
-    }
     let first = Guest::bare("kv");
     let path = first.folder().join("disk.img");
     fs::write(&path, vec![0; 1024]).unwrap();
@@ -127,9 +118,6 @@ fn a_disk_that_another_machine_writes_is_refused() {
 
 #[test]
 fn a_tap_that_another_machine_uses_is_refused_and_survives() {
-    if !kvm_at_hand() {
-        return;
-    }
     let first = Guest::bare("kv").network("outlivetest4", "10.80.0.1/24");
     let mut running = first.start();
     running.wait_for("kv: ready");
@@ -169,6 +157,7 @@ fn a_user_without_permission_is_told_what_to_do() {
         return;
     }
     let (guest, command) = guest_for_everybody();
+    let guest = guest.engine("kvm");
     let nobody = ["--reuid=65534", "--regid=65534", "--clear-groups"];
     refused(&run_restricted(&guest, &command, &nobody), 1, &["/dev/kvm", "group kvm"]);
 

@@ -4,13 +4,10 @@ use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::Stdio;
 
-use crate::harness::{Guest, kvm_at_hand};
+use crate::harness::Guest;
 
 #[test]
 fn a_console_file_holds_what_the_guest_printed_and_nothing_older() {
-    if !kvm_at_hand() {
-        return;
-    }
     let guest = Guest::bare("hello").console("{ file = \"console.log\" }");
     let file = guest.folder().join("console.log");
     fs::write(&file, "older\n".repeat(1000)).unwrap();
@@ -22,9 +19,6 @@ fn a_console_file_holds_what_the_guest_printed_and_nothing_older() {
 
 #[test]
 fn a_pseudo_terminal_is_named_and_carries_the_console() {
-    if !kvm_at_hand() {
-        return;
-    }
     // A guest that goes on until it is told to stop, so that there is time to attach.
     let guest = Guest::bare("kv").console("\"pty\"").network("outlivetest7", "10.83.0.1/24");
     let mut machine = guest.command().stderr(Stdio::piped()).spawn().unwrap();

@@ -32,6 +32,50 @@ pub(crate) fn in_lab() -> bool {
     std::env::var_os("OUTLIVE_LAB").is_some()
 }
 
+/// What executes a guest in a test.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Engine {
+    Kvm,
+    Soft,
+}
+
+impl Engine {
+    /// As a configuration names it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Kvm => "kvm",
+            Self::Soft => "soft",
+        }
+    }
+
+    /// Whether this machine has it. Says so when it has not, for a skipped test must be seen.
+    pub(crate) fn at_hand(self) -> bool {
+        self == Self::Soft || kvm_at_hand()
+    }
+
+    /// Whether it runs Linux guests here. Says so when it does not.
+    pub(crate) fn runs_linux(self) -> bool {
+        self == Self::Soft || kvm_runs_linux()
+    }
+}
+
+/// Makes each function a test on either engine: `on_kvm::name` and `on_soft::name`.
+macro_rules! on_each_engine {
+    ($(fn $name:ident($engine:ident: Engine) $body:block)*) => {
+        $(fn $name($engine: $crate::harness::Engine) $body)*
+
+        mod on_kvm {
+            $(#[test] fn $name() { super::$name($crate::harness::Engine::Kvm); })*
+        }
+
+        mod on_soft {
+            $(#[test] fn $name() { super::$name($crate::harness::Engine::Soft); })*
+        }
+    };
+}
+
+pub(crate) use on_each_engine;
+
 /// Whether this machine has a KVM at all. Says so when it has none, for a skipped test must be seen.
 pub(crate) fn kvm_at_hand() -> bool {
     let at_hand = Path::new("/dev/kvm").exists();
@@ -68,16 +112,16 @@ pub(crate) struct Guest {
 }
 
 impl Guest {
-    /// A bare guest with 16 MiB.
+    /// A bare guest with 16 MiB, on `soft`.
     pub(crate) fn bare(name: &str) -> Self {
         Self::new(&image(&format!("bare/{name}.elf")), "16M")
     }
 
-    /// A guest with this kernel.
+    /// A guest with this kernel, on `soft`.
     pub(crate) fn new(kernel: &Path, memory: &str) -> Self {
         let folder = TempDir::new().unwrap();
         let config = format!(
-            "memory = \"{memory}\"\nengine = \"kvm\"\nkernel = \"{}\"\nconsole = \"stdio\"\n",
+            "memory = \"{memory}\"\nengine = \"soft\"\nkernel = \"{}\"\nconsole = \"stdio\"\n",
             kernel.display()
         );
         Self { folder, config, images: None }
@@ -89,9 +133,9 @@ impl Guest {
         self
     }
 
-    /// Takes another engine than `kvm`.
+    /// Takes another engine than `soft`.
     pub(crate) fn engine(mut self, engine: &str) -> Self {
-        self.config = self.config.replace("engine = \"kvm\"", &format!("engine = \"{engine}\""));
+        self.config = self.config.replace("engine = \"soft\"", &format!("engine = \"{engine}\""));
         self
     }
 

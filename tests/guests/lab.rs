@@ -23,7 +23,7 @@ fn run_in_lab(filters: &[&str]) {
 
 #[test]
 fn every_bare_guest_runs_on_a_genuine_kvm() {
-    run_in_lab(&["bare::"]);
+    run_in_lab(&["bare::on_kvm"]);
 }
 
 #[test]
@@ -33,5 +33,5 @@ fn a_genuine_kvm_without_a_counter_is_recognised() {
 
 #[test]
 fn linux_boots_on_a_genuine_kvm_to_a_redis_that_answers() {
-    run_in_lab(&["linux::", "network::"]);
+    run_in_lab(&["linux::on_kvm", "network::on_kvm"]);
 }

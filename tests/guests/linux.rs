@@ -1,28 +1,35 @@
-//! Linux with redis, on a KVM that runs it.
+//! Linux with redis, on each engine that runs it here.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use crate::harness::{Guest, Running, image, kvm_runs_linux};
+use crate::harness::{Engine, Guest, Running, image, on_each_engine};
 
-/// The address of the guest, and of the host on its TAP.
-const ADDRESS: &str = "10.77.0.15";
-const HOST_ADDRESS: &str = "10.77.0.1/24";
+/// A Linux guest with a disk, and a network that no other test has at the same time.
+struct Linux {
+    guest: Guest,
+    address: String,
+    tap: String,
+}
 
-/// A Linux guest with a disk and a network of its own, and the disk's image.
-fn linux(tap: &str) -> (Guest, PathBuf) {
+/// The Linux guest of one test.
+fn linux(engine: Engine, test: u8) -> Linux {
+    let network = 10 * test + engine as u8;
+    let (tap, address) = (format!("outlivelinux{network}"), format!("10.77.{network}.15"));
     let words = fs::read_to_string(image("linux/cmdline")).unwrap();
     let words: Vec<_> =
         words.split_whitespace().filter(|word| !word.starts_with("outlive.address=")).collect();
-    let words = format!("{} outlive.address={ADDRESS}/24", words.join(" "));
+    let words = format!("{} outlive.address={address}/24", words.join(" "));
     let guest = Guest::new(&image("linux/vmlinux"), "256M")
+        .engine(engine.name())
         .command_line(&words)
         .with(&format!("initramfs = \"{}\"", image("linux/initramfs.cpio.gz").display()));
     let disk = guest.folder().join("disk.img");
     fs::copy(image("linux/disk.img"), &disk).unwrap();
-    (guest.disk(&disk, false).network(tap, HOST_ADDRESS), disk)
+    let guest = guest.disk(&disk, false).network(&tap, &format!("10.77.{network}.1/24"));
+    Linux { guest, address, tap }
 }
 
 fn start(guest: &Guest) -> Running {
@@ -38,8 +45,8 @@ fn output(program: &str, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap().trim().to_owned()
 }
 
-fn redis(arguments: &[&str]) -> String {
-    output("redis-cli", &[&["-h", ADDRESS], arguments].concat())
+fn redis(address: &str, arguments: &[&str]) -> String {
+    output("redis-cli", &[&["-h", address], arguments].concat())
 }
 
 /// Gives the console a command and waits for it to be done.
@@ -49,56 +56,55 @@ fn shell(machine: &mut Running, command: &str, marker: &str) {
     machine.wait_for(&format!("\n{marker}"));
 }
 
-#[test]
-fn redis_answers_and_the_disk_keeps_files_over_a_restart() {
-    if !kvm_runs_linux() {
-        return;
-    }
-    let (guest, _) = linux("outlivetest0");
-    let begun = Instant::now();
-    let mut machine = start(&guest);
-    assert_eq!(redis(&["ping"]), "PONG");
-    // Told, not asserted: how fast the host is proves nothing.
-    eprintln!("from the start of the guest to the first answer of redis: {:.1?}", begun.elapsed());
-    assert_eq!(redis(&["set", "key", "value"]), "OK");
-    assert_eq!(redis(&["get", "key"]), "value");
-    let ping = output("ping", &["-c", "10", "-i", "0.2", ADDRESS]);
-    assert!(ping.contains(" 0% packet loss"), "{ping}");
-    shell(&mut machine, "echo kept > /data/file", "WRITTEN");
-    machine.type_line("poweroff");
-    assert_eq!(machine.end(), Some(0), "{}", machine.console());
+on_each_engine! {
+    fn redis_answers_and_the_disk_keeps_files_over_a_restart(engine: Engine) {
+        if !engine.runs_linux() {
+            return;
+        }
+        let Linux { guest, address, .. } = linux(engine, 1);
+        let begun = Instant::now();
+        let mut machine = start(&guest);
+        assert_eq!(redis(&address, &["ping"]), "PONG");
+        // Told, not asserted: how fast the host is proves nothing.
+        eprintln!("from the start of the guest to the first answer of redis: {:.1?}", begun.elapsed());
+        assert_eq!(redis(&address, &["set", "key", "value"]), "OK");
+        assert_eq!(redis(&address, &["get", "key"]), "value");
+        let ping = output("ping", &["-c", "10", "-i", "0.2", &address]);
+        assert!(ping.contains(" 0% packet loss"), "{ping}");
+        shell(&mut machine, "echo kept > /data/file", "WRITTEN");
+        machine.type_line("poweroff");
+        assert_eq!(machine.end(), Some(0), "{}", machine.console());
 
-    let mut machine = start(&guest);
-    assert_eq!(redis(&["get", "key"]), "value", "redis keeps its data on the disk");
-    shell(&mut machine, "grep -q kept /data/file", "KEPT");
-    machine.type_line("reboot");
-    assert_eq!(machine.end(), Some(0), "{}", machine.console());
-}
-
-#[test]
-fn the_guest_takes_its_time_from_the_clock_that_exits() {
-    if !kvm_runs_linux() {
-        return;
+        let mut machine = start(&guest);
+        assert_eq!(redis(&address, &["get", "key"]), "value", "redis keeps its data on the disk");
+        shell(&mut machine, "grep -q kept /data/file", "KEPT");
+        machine.type_line("reboot");
+        assert_eq!(machine.end(), Some(0), "{}", machine.console());
     }
-    let (guest, _) = linux("outlivetest0");
-    let mut machine = start(&guest);
-    let clock = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
-    shell(&mut machine, &format!("grep -q acpi_pm {clock}"), "ACPI_PM");
-    // The kernel found the time of day that the configuration gave it.
-    let year = output("date", &["-u", "+%Y"]);
-    shell(&mut machine, &format!("test $(date -u +%Y) = {year}"), "THIS_YEAR");
-    machine.type_line("poweroff");
-    assert_eq!(machine.end(), Some(0), "{}", machine.console());
-}
 
-#[test]
-fn sigterm_ends_a_running_guest_and_leaves_no_tap_behind() {
-    if !kvm_runs_linux() {
-        return;
+    fn the_guest_takes_its_time_from_the_clock_that_exits(engine: Engine) {
+        if !engine.runs_linux() {
+            return;
+        }
+        let Linux { guest, .. } = linux(engine, 2);
+        let mut machine = start(&guest);
+        let clock = "/sys/devices/system/clocksource/clocksource0/current_clocksource";
+        shell(&mut machine, &format!("grep -q acpi_pm {clock}"), "ACPI_PM");
+        // The kernel found the time of day that the configuration gave it.
+        let year = output("date", &["-u", "+%Y"]);
+        shell(&mut machine, &format!("test $(date -u +%Y) = {year}"), "THIS_YEAR");
+        machine.type_line("poweroff");
+        assert_eq!(machine.end(), Some(0), "{}", machine.console());
     }
-    let (guest, _) = linux("outlivetest0");
-    let mut machine = start(&guest);
-    output("kill", &["-TERM", &machine.child.id().to_string()]);
-    assert_eq!(machine.end(), Some(128 + 15));
-    assert!(!PathBuf::from("/sys/class/net/outlivetest0").exists());
+
+    fn sigterm_ends_a_running_guest_and_leaves_no_tap_behind(engine: Engine) {
+        if !engine.runs_linux() {
+            return;
+        }
+        let Linux { guest, tap, .. } = linux(engine, 3);
+        let mut machine = start(&guest);
+        output("kill", &["-TERM", &machine.child.id().to_string()]);
+        assert_eq!(machine.end(), Some(128 + 15));
+        assert!(!Path::new("/sys/class/net").join(tap).exists());
+    }
 }

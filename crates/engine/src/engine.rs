@@ -2,14 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::{Activity, Capabilities, EngineKind, Exit, GuestPhysical, VcpuState};
+use crate::{Activity, Capabilities, EngineKind, Exit, GuestPhysical, InstructionCount, VcpuState};
 
 /// How far [`Engine::run`] may go.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum RunLimit {
     /// Until an exit or a kick.
     Unlimited,
-    /// Also stop with [`Exit::LimitReached`] once exactly this many instructions have retired. Only for
+    /// Also stop with [`Exit::LimitReached`] once [`Engine::retired`] has grown by exactly this much. Only for
     /// engines whose [`Landing`](crate::Landing) is `AnyInstruction`; others return
     /// [`EngineError::Unsupported`].
     Instructions(u64),
@@ -83,6 +83,12 @@ pub trait Engine {
     /// # Errors
     /// As for [`state`](Self::state).
     fn position(&mut self) -> Result<Position, EngineError>;
+
+    /// How far execution has got since the engine was made: instructions that completed, each iteration of a REP
+    /// string counting, and exceptions that were delivered, so that no two places have the same number. An
+    /// instruction that waits for an answer has not completed. Always zero on engines whose
+    /// [`Landing`](crate::Landing) is `AtExits`.
+    fn retired(&self) -> InstructionCount;
 
     /// The whole architectural state. An exit that was answered is completed first, so that the state is
     /// one between two instructions. An exit that still waits for its answer must get it first: engines assert it.

@@ -7,10 +7,12 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 /// How many numbered exits the guest has made since power-on. See [`Exit::is_numbered`].
 ///
 /// [`Exit::is_numbered`]: crate::Exit::is_numbered
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize)]
 pub struct ExitNumber(pub u64);
 
 impl ExitNumber {
@@ -21,12 +23,12 @@ impl ExitNumber {
     }
 }
 
-/// A number of retired guest instructions. One iteration of a REP string counts as one.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+/// A number of retired guest instructions, as [`Engine::retired`](crate::Engine::retired) counts them.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize)]
 pub struct InstructionCount(pub u64);
 
 /// A point of the guest's execution.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 pub struct Landmark {
     /// The last numbered exit before this point.
     pub exit: ExitNumber,

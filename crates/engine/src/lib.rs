@@ -31,7 +31,7 @@ pub use capabilities::{Capabilities, EngineKind, Landing, TimeReads};
 pub use engine::{Answer, Engine, EngineError, Kicker, Position, RunLimit};
 pub use exit::{AccessSize, Exit, UnhandledExit};
 pub use landmark::{ExitNumber, InstructionCount, Landmark};
-pub use memory::GuestRam;
+pub use memory::{GuestRam, WrittenPages};
 pub use quantities::{GuestPhysical, GuestTime};
 pub use registers::{
     Activity, ControlRegisters, DebugRegisters, DescriptorTable, FloatingPointState, GeneralRegisters,

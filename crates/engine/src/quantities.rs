@@ -4,8 +4,10 @@ use std::fmt;
 use std::ops::{Add, Sub};
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 /// An address in the guest's physical address space.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 pub struct GuestPhysical(pub u64);
 
 impl fmt::Debug for GuestPhysical {
@@ -25,7 +27,7 @@ impl fmt::Display for GuestPhysical {
 /// It is the only clock in the machine. Everything that tells the time (TSC, PIT, ACPI PM timer, RTC) is
 /// a function of it, and it moves only when an input source says so. It never goes back; a `u64` of
 /// nanoseconds lasts for 584 years.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Debug, Serialize, Deserialize)]
 pub struct GuestTime(u64);
 
 impl GuestTime {

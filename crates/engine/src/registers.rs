@@ -4,8 +4,10 @@
 //! field is here if and only if guest software can tell the difference: caches, TLB contents and an
 //! engine's own bookkeeping are not.
 
+use serde::{Deserialize, Serialize};
+
 /// Everything that guest software can observe of its processor.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct VcpuState {
     /// RAX to R15.
     pub general: GeneralRegisters,
@@ -36,7 +38,7 @@ pub struct VcpuState {
 }
 
 /// The sixteen general registers.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names are the manual's")]
 pub struct GeneralRegisters {
     pub rax: u64,
@@ -59,7 +61,7 @@ pub struct GeneralRegisters {
 
 /// A segment register: the visible selector and the hidden part that was loaded with it (Intel SDM
 /// volume 3, 3.4.3).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct Segment {
     /// The selector.
     pub selector: u16,
@@ -75,7 +77,7 @@ pub struct Segment {
 }
 
 /// All segment registers.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names are the manual's")]
 pub struct Segments {
     pub cs: Segment,
@@ -89,7 +91,7 @@ pub struct Segments {
 }
 
 /// GDTR or IDTR.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct DescriptorTable {
     /// Linear address of the table.
     pub base: u64,
@@ -98,7 +100,7 @@ pub struct DescriptorTable {
 }
 
 /// Control registers, and EFER, which controls as they do.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names are the manual's")]
 pub struct ControlRegisters {
     pub cr0: u64,
@@ -110,7 +112,7 @@ pub struct ControlRegisters {
 }
 
 /// Debug registers (Intel SDM volume 3, 18.2).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub struct DebugRegisters {
     /// DR0 to DR3: breakpoint addresses.
     pub address: [u64; 4],
@@ -122,7 +124,7 @@ pub struct DebugRegisters {
 
 /// Model-specific registers that hold state and are not kept elsewhere in [`VcpuState`]. The list of all
 /// registers that the guest's processor knows, with their treatment, is [`crate::msr`].
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names are the manual's")]
 pub struct ModelSpecificRegisters {
     pub star: u64,
@@ -136,7 +138,7 @@ pub struct ModelSpecificRegisters {
 }
 
 /// x87, MMX and SSE state, as FXSAVE64 tells it (Intel SDM volume 1, 10.5.1).
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct FloatingPointState {
     /// FCW.
     pub control: u16,
@@ -176,7 +178,7 @@ impl Default for FloatingPointState {
 }
 
 /// An event whose delivery has been decided and that comes before the next instruction.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum PendingEvent {
     /// An exception.
     Exception {
@@ -194,7 +196,7 @@ pub enum PendingEvent {
 
 /// Interrupts are held back for one instruction after STI and after a load of SS (Intel SDM volume 3,
 /// 7.8.3).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub enum InterruptShadow {
     /// No shadow.
     #[default]
@@ -206,7 +208,7 @@ pub enum InterruptShadow {
 }
 
 /// Whether the processor executes instructions.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 pub enum Activity {
     /// It does.
     #[default]

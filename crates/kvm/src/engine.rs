@@ -4,8 +4,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use outlive_engine::{
-    Activity, Answer, Capabilities, Engine, EngineError, EngineKind, Exit, GuestPhysical, GuestRam, Kicker,
-    Landing, Position, RunLimit, TimeReads, VcpuState,
+    Activity, Answer, Capabilities, Engine, EngineError, EngineKind, Exit, GuestPhysical, GuestRam,
+    InstructionCount, Kicker, Landing, Position, RunLimit, TimeReads, VcpuState,
 };
 
 use crate::debug::Stop;
@@ -188,6 +188,10 @@ impl Engine for KvmEngine {
 
     fn activity(&self) -> Activity {
         self.activity
+    }
+
+    fn retired(&self) -> InstructionCount {
+        InstructionCount::default()
     }
 
     fn position(&mut self) -> Result<Position, EngineError> {

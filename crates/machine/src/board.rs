@@ -18,12 +18,20 @@ use crate::devices::{debug_exit, keyboard_controller, pm_timer};
 use crate::virtio::{self, CompletionError, SLOT_IRQS, Slot};
 use crate::world::{DiskIndex, DiskRequestId, DiskStatus, Input, NetworkIndex, Output};
 
+mod state;
+
+pub use state::{BoardState, RestoreError};
+
 /// Inputs of the 8259s.
 mod irq {
     pub(super) const TIMER: u8 = 0;
     pub(super) const SERIAL: u8 = 4;
     pub(super) const RTC: u8 = 8;
 }
+
+/// Inputs of the 8259s that nothing ever drives: those of a PC's keyboard, parallel ports, coprocessor and second
+/// disk.
+const OPEN_LINES: [u8; 4] = [1, 7, 13, 15];
 
 /// What a byte-wide device reads that is not there.
 const OPEN_BUS: u8 = 0xff;

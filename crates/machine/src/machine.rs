@@ -11,16 +11,25 @@
 //!
 //! **HLT.** A halted processor does not run; the loop waits for input instead. With interrupts off nothing
 //! can ever wake it again, which is how a kernel without power management turns itself off.
+//!
+//! **Stops.** [`Machine::run_until`] stops at a point that is named by counts, before the inputs that land
+//! there. That a machine was stopped, looked at and run on changes nothing of what it does, provided that
+//! its world hands out inputs by where the guest stands and not by how often it is asked.
 
 use outlive_engine::msr::{self, MsrBehaviour};
 use outlive_engine::{
-    Activity, Answer, Engine, EngineError, Exit, ExitNumber, GuestTime, InstructionCount, Landmark, RunLimit,
-    VcpuState,
+    Activity, Answer, Engine, EngineError, Exit, ExitNumber, GuestTime, InstructionCount, Landing, RunLimit,
 };
 
 use crate::board::{Board, EndRequest};
 use crate::report::GuestReport;
-use crate::world::{Input, Patience, Place, World};
+use crate::world::{Input, Patience, Target, World};
+
+mod place;
+mod state;
+
+use place::{Here, Progress};
+pub use state::{MachineState, RestoreError, StateError};
 
 /// RFLAGS.IF.
 const INTERRUPTS_ENABLED: u64 = 1 << 9;
@@ -33,7 +42,7 @@ pub struct Machine<E, W> {
     engine: E,
     world: W,
     board: Board,
-    exits: ExitNumber,
+    progress: Progress,
     time: GuestTime,
     deadline: Option<GuestTime>,
     has_landmark: bool,
@@ -50,6 +59,8 @@ pub enum Stop {
     DebugExit(u8),
     /// The world asked for it.
     Requested,
+    /// The machine got where [`Machine::run_until`] was to bring it.
+    Reached,
     /// A triple fault.
     TripleFault(Box<GuestReport>),
     /// The guest did something that the table of non-determinism refuses.
@@ -95,10 +106,10 @@ impl<E: Engine, W: World> Machine<E, W> {
     /// A machine at power-on. `engine` stands at the guest's first instruction.
     pub fn new(engine: E, world: W, board: Board) -> Self {
         Self {
+            progress: Progress::from_power_on(&engine),
             engine,
             world,
             board,
-            exits: ExitNumber::default(),
             time: GuestTime::BOOT,
             deadline: None,
             has_landmark: true,
@@ -111,19 +122,70 @@ impl<E: Engine, W: World> Machine<E, W> {
     /// # Errors
     /// When the engine or the world fails.
     pub fn run(&mut self) -> Outcome<Stop, W> {
+        self.take_turns(None)
+    }
+
+    /// As [`run`](Self::run), but stops with [`Stop::Reached`] at `target`: between two instructions, before the
+    /// inputs that land there. If the guest is there or has passed it, the machine stops where it is; so it does
+    /// behind an exit that comes where a landmark promises more instructions.
+    ///
+    /// # Errors
+    /// As for [`run`](Self::run); also when the target is not an exit and the engine counts no instructions.
+    pub fn run_until(&mut self, target: Target) -> Outcome<Stop, W> {
+        self.take_turns(Some(target))
+    }
+
+    fn take_turns(&mut self, target: Option<Target>) -> Outcome<Stop, W> {
         loop {
             if self.world.stop_requested() {
                 return Ok(Stop::Requested);
             }
-            self.take_inputs()?;
-            self.deliver_interrupt()?;
-            if self.engine.activity() == Activity::Halted {
-                continue;
+            let is_there = target.is_some_and(|target| self.distance(target) == 0);
+            if is_there && self.is_between_instructions()? {
+                return Ok(Stop::Reached);
             }
-            let exit = self.engine.run(RunLimit::Unlimited)?;
+            let limit = if is_there {
+                // The last instruction makes further exits; nothing can land before they are made.
+                RunLimit::Instructions(0)
+            } else {
+                self.take_inputs()?;
+                self.deliver_interrupt()?;
+                match self.limit(target) {
+                    Some(limit) if self.engine.activity() == Activity::Running => limit,
+                    _ => continue,
+                }
+            };
+            let exit = self.engine.run(limit)?;
             if let Next::Stop(stop) = self.handle(exit)? {
                 return Ok(stop);
             }
+        }
+    }
+
+    /// How many instructions may be executed at most until the guest is at `target`: no more than that, but
+    /// there may be an exit before. Zero if it is there or has passed it.
+    fn distance(&self, target: Target) -> u64 {
+        self.progress.distance(&self.engine, target)
+    }
+
+    /// How far the guest may run in this turn; `None` if it is at the target already.
+    fn limit(&self, target: Option<Target>) -> Option<RunLimit> {
+        let to_target = target.map_or(u64::MAX, |target| self.distance(target));
+        // Where the world wanted to be asked, it has just been asked.
+        let to_landing =
+            self.world.next_landing().map(|landing| self.distance(landing)).filter(|&left| left > 0);
+        match to_target.min(to_landing.unwrap_or(u64::MAX)) {
+            0 => None,
+            u64::MAX => Some(RunLimit::Unlimited),
+            left => Some(RunLimit::Instructions(left)),
+        }
+    }
+
+    fn is_between_instructions(&mut self) -> Outcome<bool, W> {
+        match self.engine.position() {
+            Ok(_) => Ok(true),
+            Err(EngineError::Unsupported { .. }) => Ok(false),
+            Err(error) => Err(error.into()),
         }
     }
 
@@ -137,9 +199,20 @@ impl<E: Engine, W: World> Machine<E, W> {
         &self.world
     }
 
+    /// The board, for a look at memory and devices.
+    pub fn board(&self) -> &Board {
+        &self.board
+    }
+
     /// How many numbered exits the guest has made.
     pub fn exits(&self) -> ExitNumber {
-        self.exits
+        self.progress.exits()
+    }
+
+    /// How many instructions the guest has executed since power-on: see
+    /// [`Place::instructions`](crate::world::Place::instructions).
+    pub fn instructions(&self) -> InstructionCount {
+        self.progress.instructions(&self.engine)
     }
 
     /// The last guest time that anybody has seen.
@@ -155,7 +228,7 @@ impl<E: Engine, W: World> Machine<E, W> {
             let halted = self.engine.activity() == Activity::Halted;
             let patience =
                 if halted && !self.board.interrupt_pending() { Patience::Wait } else { Patience::Poll };
-            let mut here = Here { engine: &mut self.engine, exits: self.exits };
+            let mut here = Here::of(&mut self.engine, self.progress);
             let input = self.world.next_input(&mut here, patience).map_err(MachineError::World)?;
             let Some(input) = input else { break };
             self.apply(input)?;
@@ -183,7 +256,7 @@ impl<E: Engine, W: World> Machine<E, W> {
     }
 
     fn read_time(&mut self) -> Outcome<GuestTime, W> {
-        let mut here = Here { engine: &mut self.engine, exits: self.exits };
+        let mut here = Here::of(&mut self.engine, self.progress);
         let time = self.world.read_time(&mut here).map_err(MachineError::World)?;
         self.advance_time(time)?;
         Ok(time)
@@ -191,7 +264,7 @@ impl<E: Engine, W: World> Machine<E, W> {
 
     /// Hands outputs to the world, and tells it of a new deadline.
     fn after_device_access(&mut self) -> Outcome<(), W> {
-        let mut here = Here { engine: &mut self.engine, exits: self.exits };
+        let mut here = Here::of(&mut self.engine, self.progress);
         for output in self.board.take_outputs() {
             self.world.output(&mut here, output).map_err(MachineError::World)?;
         }
@@ -208,7 +281,7 @@ impl<E: Engine, W: World> Machine<E, W> {
         let pending = self.board.interrupt_pending();
         if pending && self.engine.can_take_interrupt()? {
             let vector = self.board.acknowledge_interrupt();
-            let mut here = Here { engine: &mut self.engine, exits: self.exits };
+            let mut here = Here::of(&mut self.engine, self.progress);
             self.world.interrupt(&mut here, vector).map_err(MachineError::World)?;
             self.engine.inject_interrupt(vector)?;
         }
@@ -218,7 +291,7 @@ impl<E: Engine, W: World> Machine<E, W> {
 
     fn handle(&mut self, exit: Exit) -> Outcome<Next, W> {
         if exit.is_numbered() {
-            self.exits = self.exits.next();
+            self.progress.note_exit(&self.engine);
             self.has_landmark = true;
         }
         match exit {
@@ -230,6 +303,7 @@ impl<E: Engine, W: World> Machine<E, W> {
             Exit::PortWrite { port, size, value } => {
                 let now = self.time_for(self.board.port_wants_time(port, size))?;
                 if let Some(request) = self.board.port_write(port, size, value, now) {
+                    self.after_device_access()?;
                     return Ok(Next::Stop(request.into()));
                 }
             }
@@ -249,10 +323,7 @@ impl<E: Engine, W: World> Machine<E, W> {
             // The window opens at a place that follows from where it was asked for, with or without kicks on
             // the way there.
             Exit::InterruptWindow => self.has_landmark = true,
-            // A kick may be faster than the window that opens at the same place.
-            Exit::Kicked => {
-                self.has_landmark = self.board.interrupt_pending() && self.engine.can_take_interrupt()?;
-            }
+            Exit::Kicked => self.has_landmark = self.kick_has_landmark()?,
             Exit::LimitReached => {}
             Exit::Unhandled(what) => {
                 let what = format!("{}: {}", what.name, what.detail);
@@ -261,6 +332,15 @@ impl<E: Engine, W: World> Machine<E, W> {
         }
         self.after_device_access()?;
         Ok(Next::Go)
+    }
+
+    /// Whether a place where a kick stopped the guest can be found again.
+    fn kick_has_landmark(&mut self) -> Outcome<bool, W> {
+        if self.engine.capabilities().landing == Landing::AnyInstruction {
+            return Ok(true);
+        }
+        // A kick may be faster than the window that opens at the same place.
+        Ok(self.board.interrupt_pending() && self.engine.can_take_interrupt()?)
     }
 
     /// The time for a device access: a fresh one if the device wants it, else the last.
@@ -297,7 +377,7 @@ impl<E: Engine, W: World> Machine<E, W> {
     }
 
     fn report(&mut self) -> Outcome<Box<GuestReport>, W> {
-        Ok(Box::new(GuestReport::new(&mut self.engine, self.board.ram(), self.exits)?))
+        Ok(Box::new(GuestReport::new(&mut self.engine, self.board.ram(), self.progress.exits())?))
     }
 }
 
@@ -307,29 +387,6 @@ impl From<EndRequest> for Stop {
             EndRequest::Reset => Self::Reset,
             EndRequest::DebugExit(number) => Self::DebugExit(number),
         }
-    }
-}
-
-/// Where the machine stands when it talks to the world.
-struct Here<'a, E> {
-    engine: &'a mut E,
-    exits: ExitNumber,
-}
-
-impl<E: Engine> Place for Here<'_, E> {
-    fn exit(&self) -> ExitNumber {
-        self.exits
-    }
-
-    fn landmark(&mut self) -> Result<Landmark, EngineError> {
-        let position = self.engine.position()?;
-        // Engines that land at exits only count no instructions.
-        let since_exit = InstructionCount::default();
-        Ok(Landmark { exit: self.exits, since_exit, rip: position.rip, rcx: position.rcx })
-    }
-
-    fn state(&mut self) -> Result<VcpuState, EngineError> {
-        self.engine.state()
     }
 }
 

@@ -11,8 +11,14 @@
 use std::fs::File;
 
 use outlive_engine::GuestRam;
-use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
-use vm_memory::{FileOffset, GuestAddress};
+use rustix::fs::{MemfdFlags, SeekFrom, ftruncate, memfd_create, seek};
+use rustix::io::Errno;
+use vm_memory::{
+    Bytes, FileOffset, GuestAddress, GuestMemoryBackend, GuestMemoryRegion, MemoryRegionAddress,
+};
+
+/// The size of a page.
+pub const PAGE_SIZE: usize = 4096;
 
 /// Where boot data lies in low memory. None of it is wider than the gap to the next one.
 pub mod layout {
@@ -32,6 +38,8 @@ pub mod layout {
     pub const COMMAND_LINE_CAPACITY: usize = 2048;
     /// The end of usable low memory, where firmware would keep its own data.
     pub const LOW_RAM_END: u64 = 0x9_fc00;
+    /// The ACPI tables, where kernels look for them on any PC.
+    pub const ACPI_TABLES: u64 = 0xe_0000;
     /// Where memory begins that the guest may use freely.
     pub const HIGH_RAM_START: u64 = 0x10_0000;
     /// Where the hole for devices begins.
@@ -97,6 +105,45 @@ pub fn create_ram(size: RamSize) -> Result<GuestRam, MemoryError> {
         .map_err(|source| MemoryError::Map { bytes: size.bytes(), source: Box::new(source) })
 }
 
+/// Calls `visit` with the number and the contents of each page that is not all zeros, lowest address first.
+/// Memory that the host has never given to the guest is not even looked at, which would claim it.
+pub fn visit_pages(ram: &GuestRam, mut visit: impl FnMut(u64, &[u8])) {
+    let mut page = [0; PAGE_SIZE];
+    for region in ram.iter() {
+        let first = region.start_addr().0 / PAGE_SIZE as u64;
+        let mut from = 0;
+        while let Some((data, hole)) = next_data(region, from) {
+            for number in data / PAGE_SIZE as u64..hole.div_ceil(PAGE_SIZE as u64) {
+                let start = MemoryRegionAddress(number * PAGE_SIZE as u64);
+                region.read_slice(&mut page, start).expect("regions are made of whole pages");
+                if page != [0; PAGE_SIZE] {
+                    visit(first + number, &page);
+                }
+            }
+            from = hole;
+        }
+    }
+}
+
+/// The next part of a region, from offset `from` on, that may hold other than zeros: the bytes that the backing
+/// file has there.
+fn next_data(region: &impl GuestMemoryRegion, from: u64) -> Option<(u64, u64)> {
+    let end = region.len();
+    if from >= end {
+        return None;
+    }
+    let Some(backing) = region.file_offset() else { return Some((from, end)) };
+    match seek(backing.file(), SeekFrom::Data(backing.start() + from)) {
+        Ok(data) if data - backing.start() < end => {
+            let hole = seek(backing.file(), SeekFrom::Hole(data)).map_or(end, |hole| hole - backing.start());
+            Some((data - backing.start(), hole.min(end)))
+        }
+        Ok(_) | Err(Errno::NXIO) => None,
+        // A host that does not tell: look everywhere.
+        Err(_) => Some((from, end)),
+    }
+}
+
 /// What can go wrong with guest RAM.
 #[derive(thiserror::Error, Debug)]
 pub enum MemoryError {
@@ -124,7 +171,6 @@ pub enum MemoryError {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use vm_memory::{GuestMemoryBackend, GuestMemoryRegion};
 
     #[test]
     fn ram_leaves_the_device_hole_free() {
@@ -140,5 +186,44 @@ mod tests {
         for bytes in [0, 1 << 20, (2 << 20) + 1, 1 << 40] {
             assert!(RamSize::from_bytes(bytes).is_err(), "{bytes}");
         }
+    }
+
+    #[test]
+    fn pages_that_hold_something_are_visited_in_order_on_both_sides_of_the_hole() {
+        let ram = create_ram(RamSize::from_bytes(layout::DEVICE_HOLE_START + (4 << 20)).unwrap()).unwrap();
+        let last = layout::DEVICE_HOLE_END + (4 << 20) - 1;
+        for address in
+            [0x5000, 0x4fff, 0x9_0000, layout::DEVICE_HOLE_START - 1, layout::DEVICE_HOLE_END, last]
+        {
+            ram.write_obj(7u8, GuestAddress(address)).unwrap();
+        }
+        // Written, but not with anything else than there was.
+        ram.write_obj(0u8, GuestAddress(0x7000)).unwrap();
+        let mut seen = Vec::new();
+        visit_pages(&ram, |page, contents| {
+            assert_eq!(contents.iter().filter(|&&byte| byte != 0).count(), 1);
+            seen.push(page);
+        });
+        assert_eq!(seen, [4, 5, 0x90, 0xc_ffff, 0x10_0000, 0x10_03ff]);
+    }
+
+    #[test]
+    fn memory_without_a_backing_file_is_visited_too() {
+        let ram = GuestRam::from_ranges(&[(GuestAddress(0), 1 << 20)]).unwrap();
+        ram.write_obj(7u8, GuestAddress(0xf_ffff)).unwrap();
+        let mut seen = Vec::new();
+        visit_pages(&ram, |page, _| seen.push(page));
+        assert_eq!(seen, [0xff]);
+    }
+
+    #[test]
+    fn looking_at_memory_claims_none_of_the_host() {
+        let ram = create_ram(RamSize::from_bytes(64 << 20).unwrap()).unwrap();
+        visit_pages(&ram, |_, _| panic!("there is nothing"));
+        let blocks = |ram: &GuestRam| {
+            let region = ram.iter().next().unwrap();
+            rustix::fs::fstat(region.file_offset().unwrap().file()).unwrap().st_blocks
+        };
+        assert_eq!(blocks(&ram), 0);
     }
 }

@@ -5,7 +5,7 @@
 //! that is live talks to a world of TAPs, files and host clocks; one that replays talks to a log. The
 //! machine cannot tell which.
 
-use outlive_engine::{EngineError, ExitNumber, GuestTime, Landmark, VcpuState};
+use outlive_engine::{EngineError, ExitNumber, GuestTime, InstructionCount, Landmark, VcpuState};
 
 /// Which disk: its position among the disks of the configuration.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
@@ -108,12 +108,37 @@ pub enum Patience {
     Wait,
 }
 
-/// The point of execution at which a machine talks to the world. The exit's number is at hand; the rest is
+/// A point ahead of the guest at which a machine is to stand still.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Target {
+    /// The point that a landmark names.
+    Landmark {
+        /// The last numbered exit before it.
+        exit: ExitNumber,
+        /// The instructions from there.
+        since_exit: InstructionCount,
+    },
+    /// Where the guest has executed this many instructions since power-on.
+    Instructions(InstructionCount),
+}
+
+impl From<Landmark> for Target {
+    fn from(landmark: Landmark) -> Self {
+        Self::Landmark { exit: landmark.exit, since_exit: landmark.since_exit }
+    }
+}
+
+/// The point of execution at which a machine talks to the world. Counts are at hand; the rest is
 /// asked of the engine, which may cost something, so only a world that writes it down should ask, and not in
 /// [`World::read_time`], for the exit that reads the time has not been answered yet.
 pub trait Place {
     /// The last numbered exit.
     fn exit(&self) -> ExitNumber;
+
+    /// How many instructions the guest has executed since power-on, by the rules of
+    /// [`Engine::retired`](outlive_engine::Engine::retired). An instruction that has made an exit which wants an
+    /// answer counts as soon as it is completed, which may be now or when the guest goes on.
+    fn instructions(&self) -> InstructionCount;
 
     /// The landmark.
     ///
@@ -155,6 +180,14 @@ pub trait World {
     /// # Errors
     /// As for [`read_time`](Self::read_time).
     fn next_input(&mut self, at: &mut dyn Place, patience: Patience) -> Result<Option<Input>, Self::Error>;
+
+    /// Where the machine must ask for input next, if it does not ask before. A world that has an input for a
+    /// certain point of the guest's execution tells it here, and will be asked there, exactly. Only for engines
+    /// whose [`Landing`](outlive_engine::Landing) is `AnyInstruction`, unless the point is an exit. A world
+    /// that takes its inputs as they come needs no such point: it kicks.
+    fn next_landing(&self) -> Option<Target> {
+        None
+    }
 
     /// Tells when the next device timer is due, whenever that changes, so that a live world can tick by
     /// then.

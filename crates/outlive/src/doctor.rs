@@ -9,7 +9,7 @@ use anyhow::Context;
 use outlive_engine::EngineKind;
 use outlive_kvm::DEVICE;
 use outlive_kvm::probe::{self, KvmFitness, NeededBy, Outcome, ProbeReport};
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 use crate::failure::Failure;
 
@@ -38,7 +38,8 @@ struct Verdict {
     runs_linux: bool,
     runs_bare_guests: bool,
     /// What `engine = "auto"` takes.
-    engine: Option<String>,
+    #[serde(serialize_with = "by_name")]
+    engine: EngineKind,
     why: String,
 }
 
@@ -53,20 +54,10 @@ pub(crate) fn doctor(json: bool) -> Result<ExitCode, Failure> {
 }
 
 /// The engine that `engine = "auto"` takes on this host; says which and why.
-///
-/// # Errors
-/// When no engine on this host runs every guest.
-pub(crate) fn automatic_engine() -> anyhow::Result<EngineKind> {
+pub(crate) fn automatic_engine() -> EngineKind {
     let verdict = Verdict::new(&probe::fitness(&probe::probe_all(Path::new(DEVICE))));
-    if !verdict.runs_linux {
-        anyhow::bail!(
-            "no engine on this host runs every guest: {} (`outlive doctor` tells more; `engine = \"kvm\"` in \
-             the configuration tries all the same)",
-            verdict.why
-        );
-    }
-    eprintln!("outlive: engine kvm: {}", verdict.why);
-    Ok(EngineKind::Kvm)
+    eprintln!("outlive: engine {}: {}", verdict.engine, verdict.why);
+    verdict.engine
 }
 
 impl Verdict {
@@ -84,7 +75,7 @@ impl Verdict {
             kvm,
             runs_linux,
             runs_bare_guests: !matches!(fitness, KvmFitness::Unusable(_)),
-            engine: runs_linux.then(|| EngineKind::Kvm.to_string()),
+            engine: if runs_linux { EngineKind::Kvm } else { EngineKind::Soft },
             why,
         }
     }
@@ -114,6 +105,10 @@ impl<'a> ProbeLine<'a> {
     }
 }
 
+fn by_name<S: Serializer>(engine: &EngineKind, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(engine)
+}
+
 fn as_table(reports: &[ProbeReport], verdict: &Verdict) -> String {
     let mut table = format!("kernel {}, {}\n\n", kernel(), processor());
     for (title, needed_by) in [
@@ -128,8 +123,7 @@ fn as_table(reports: &[ProbeReport], verdict: &Verdict) -> String {
             table.push('\n');
         }
     }
-    let engine = verdict.engine.as_deref().map_or("none".to_owned(), str::to_owned);
-    let _ = writeln!(table, "{}.\nengine = \"auto\" takes: {engine}", verdict.why);
+    let _ = writeln!(table, "{}.\nengine = \"auto\" takes: {}", verdict.why, verdict.engine);
     table
 }
 

@@ -46,6 +46,13 @@ enum Command {
     Run {
         /// The machine's configuration, a TOML file.
         config: PathBuf,
+        /// Tell on standard error in the end how many instructions were executed, and how fast.
+        #[arg(long)]
+        stats: bool,
+        /// Print on standard error in the end the digests of registers, memory and devices: machines that are
+        /// alike have equal ones.
+        #[arg(long)]
+        digest: bool,
     },
     /// Find out what this host's KVM can really do, by running tiny guests on it.
     #[command(after_help = "Examples:\n  outlive doctor\n  outlive doctor --json | jq .verdict")]
@@ -75,7 +82,9 @@ fn start(arguments: &Arguments) -> Result<ExitCode, Failure> {
         .with_ansi(std::io::stderr().is_terminal())
         .init();
     match &arguments.command {
-        Command::Run { config } => run::run(config),
+        Command::Run { config, stats, digest } => {
+            run::run(config, run::Afterwards { statistics: *stats, digest: *digest })
+        }
         Command::Doctor { json } => doctor::doctor(*json),
     }
 }

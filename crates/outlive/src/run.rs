@@ -1,11 +1,12 @@
 //! `outlive run`: a guest, live, on its own.
 
+use std::fmt;
 use std::path::Path;
 use std::process::ExitCode;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use outlive_engine::{Engine, EngineKind, GuestTime};
+use outlive_engine::{Engine, EngineKind, ExitNumber, GuestRam, GuestTime, InstructionCount, Landing};
 use outlive_kvm::KvmEngine;
 use outlive_machine::board::Board;
 use outlive_machine::boot::{self, BootSource};
@@ -16,7 +17,8 @@ use outlive_machine::host::tap::Tap;
 use outlive_machine::machine::{Machine, Stop};
 use outlive_machine::memory::create_ram;
 use outlive_machine::virtio::{self, Block, Net, Slot, VirtioMmio};
-use outlive_machine::world::{DiskIndex, NetworkIndex};
+use outlive_machine::world::{DiskIndex, NetworkIndex, World};
+use outlive_soft::SoftEngine;
 use rustix::rand::{GetRandomFlags, getrandom};
 
 use crate::config::{Config, EngineChoice};
@@ -27,28 +29,49 @@ use crate::signals::{CaughtSignals, SignalWatch};
 /// The largest kernel file, debugging information included.
 const MAX_KERNEL: u64 = 4 << 30;
 
+/// What is to be told when the machine has come to its end.
+#[derive(Clone, Copy)]
+pub(crate) struct Afterwards {
+    /// What it did.
+    pub(crate) statistics: bool,
+    /// Its digest.
+    pub(crate) digest: bool,
+}
+
 /// Runs the machine of a configuration file to its end.
-pub(crate) fn run(path: &Path) -> Result<ExitCode, Failure> {
+pub(crate) fn run(path: &Path, afterwards: Afterwards) -> Result<ExitCode, Failure> {
     let config = Config::read(path).map_err(Failure::usage)?;
     check_console(&config, path).map_err(Failure::usage)?;
     let source = boot_source(&config).map_err(Failure::usage)?;
     let disks = open_disks(&config).map_err(Failure::usage)?;
-    let engine = choose_engine(config.engine)?;
-    assert_eq!(engine, EngineKind::Kvm, "the only engine so far");
-    start(&config, &source, disks)
-}
-
-/// Decides which engine runs the guest, and says so where the decision was ours.
-fn choose_engine(choice: EngineChoice) -> Result<EngineKind, Failure> {
-    match choice {
-        EngineChoice::Kvm => Ok(EngineKind::Kvm),
-        EngineChoice::Auto => doctor::automatic_engine().map_err(Failure::runtime),
+    let engine = choose_engine(config.engine);
+    let ram = create_ram(config.ram()).map_err(Failure::runtime)?;
+    let plan = Plan { config: &config, source: &source, disks, afterwards };
+    match engine {
+        EngineKind::Kvm => start(KvmEngine::new(&ram).map_err(Failure::runtime)?, ram, plan),
+        EngineKind::Soft => start(SoftEngine::new(&ram), ram, plan),
     }
 }
 
-fn start(config: &Config, source: &BootSource, disks: Vec<DiskImage>) -> Result<ExitCode, Failure> {
-    let ram = create_ram(config.ram()).map_err(Failure::runtime)?;
-    let mut engine = KvmEngine::new(&ram).map_err(Failure::runtime)?;
+/// What is to be run.
+struct Plan<'a> {
+    config: &'a Config,
+    source: &'a BootSource,
+    disks: Vec<DiskImage>,
+    afterwards: Afterwards,
+}
+
+/// Decides which engine runs the guest, and says so where the decision was ours.
+fn choose_engine(choice: EngineChoice) -> EngineKind {
+    match choice {
+        EngineChoice::Kvm => EngineKind::Kvm,
+        EngineChoice::Soft => EngineKind::Soft,
+        EngineChoice::Auto => doctor::automatic_engine(),
+    }
+}
+
+fn start(mut engine: impl Engine, ram: GuestRam, plan: Plan<'_>) -> Result<ExitCode, Failure> {
+    let Plan { config, source, disks, afterwards } = plan;
     let time_reads = engine.capabilities().time_reads;
     // What does not boot is the fault of the images or of the configuration.
     let state = boot::load(source, &ram, config.ram(), time_reads).map_err(Failure::usage)?;
@@ -69,17 +92,62 @@ fn start(config: &Config, source: &BootSource, disks: Vec<DiskImage>) -> Result<
     let signals = signals.context("cannot watch for signals").map_err(Failure::runtime)?;
 
     let mut machine = Machine::new(engine, world, board);
+    let begin = Instant::now();
     let stop = machine.run();
+    let executed = Executed::of(&mut machine, begin.elapsed());
+    // A machine that could not go on stands nowhere that has a digest.
+    let digest = (afterwards.digest && stop.is_ok()).then(|| machine.digest());
     // The person's terminal is restored before anything more is said.
     drop(machine);
+    if afterwards.statistics {
+        eprintln!("outlive: {executed}");
+    }
+    if let Some(digest) = digest {
+        eprintln!("{}", digest.context("cannot tell the machine's digest").map_err(Failure::runtime)?);
+    }
     finish(stop.map_err(Failure::runtime)?, signals.received())
+}
+
+/// What a machine did.
+struct Executed {
+    /// Unless the engine counts none.
+    instructions: Option<InstructionCount>,
+    exits: ExitNumber,
+    elapsed: Duration,
+}
+
+impl Executed {
+    fn of(machine: &mut Machine<impl Engine, impl World>, elapsed: Duration) -> Self {
+        let exits = machine.exits();
+        let counts = machine.engine().capabilities().landing == Landing::AnyInstruction;
+        Self { instructions: counts.then(|| machine.engine().retired()), exits, elapsed }
+    }
+}
+
+impl fmt::Display for Executed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let seconds = self.elapsed.as_secs_f64();
+        match self.instructions {
+            Some(InstructionCount(count)) => {
+                let millions = count as f64 / 1e6 / seconds;
+                write!(
+                    f,
+                    "executed {count} instructions in {seconds:.3} s ({millions:.1} million per second)"
+                )?;
+            }
+            None => write!(f, "ran for {seconds:.3} s (this engine counts no instructions)")?,
+        }
+        write!(f, ", {} exits", self.exits.0)
+    }
 }
 
 /// Tells how the machine ended.
 fn finish(stop: Stop, signal: Option<u8>) -> Result<ExitCode, Failure> {
     match stop {
         Stop::PowerOff | Stop::Reset | Stop::DebugExit(0) => Ok(ExitCode::SUCCESS),
-        Stop::Requested => Ok(signal.map_or(ExitCode::SUCCESS, |signal| ExitCode::from(128 + signal))),
+        Stop::Requested | Stop::Reached => {
+            Ok(signal.map_or(ExitCode::SUCCESS, |signal| ExitCode::from(128 + signal)))
+        }
         Stop::DebugExit(number) => {
             Err(Failure::runtime(anyhow::anyhow!("the guest ended itself with failure number {number}")))
         }
@@ -124,6 +192,7 @@ fn boot_source(config: &Config) -> anyhow::Result<BootSource> {
         },
         command_line,
         random_seed: random_seed(config)?,
+        devices: config.disk.len() + config.network.len(),
     })
 }
 

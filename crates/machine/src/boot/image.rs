@@ -1,14 +1,19 @@
-//! Reading and checking an ELF kernel before anything is loaded.
+//! Reading and checking a kernel before anything is loaded. ELF kernels are read here, compressed ones in
+//! [`bzimage`].
 
+use linux_loader::loader::bootparam::setup_header;
 use object::elf::{EM_X86_64, FileHeader64, PT_LOAD};
 use object::read::elf::{FileHeader, ProgramHeader};
 use object::{FileKind, LittleEndian};
 
+use super::bzimage;
 use crate::memory::{RamSize, layout};
 
 /// What the boot needs to know of a kernel.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Debug)]
 pub struct Image {
+    /// How it stands in its file.
+    pub format: Format,
     /// The physical address of the first instruction.
     pub entry: u64,
     /// The lowest physical address that it occupies.
@@ -17,15 +22,36 @@ pub struct Image {
     pub end: u64,
 }
 
+/// How a kernel stands in its file.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Format {
+    /// An ELF executable, to be loaded segment by segment.
+    Elf,
+    /// A compressed kernel.
+    BzImage {
+        /// What it says of itself, to be handed to it in `boot_params`.
+        header: setup_header,
+        /// Where in the file its protected-mode code begins.
+        code: usize,
+    },
+}
+
 impl Image {
-    /// Reads the headers of an ELF kernel.
+    /// Reads the headers of a kernel.
     ///
     /// # Errors
-    /// When it is not a 64-bit x86 ELF executable that lies between 1 MiB and the end of low memory.
+    /// When it is neither a 64-bit x86 ELF executable nor a bzImage with a 64-bit entry, or when it loads
+    /// below 1 MiB.
     pub fn parse(bytes: &[u8]) -> Result<Self, ImageError> {
-        if FileKind::parse(bytes) != Ok(FileKind::Elf64) {
-            return Err(ImageError::NotElf64 { looks_like: describe(bytes) });
-        }
+        let image = match FileKind::parse(bytes) {
+            Ok(FileKind::Elf64) => Self::parse_elf(bytes),
+            _ if bzimage::is_bzimage(bytes) => bzimage::parse(bytes),
+            _ => Err(ImageError::UnknownFormat { looks_like: describe(bytes) }),
+        }?;
+        image.check_place()
+    }
+
+    fn parse_elf(bytes: &[u8]) -> Result<Self, ImageError> {
         let malformed = |_| ImageError::Malformed;
         let header = FileHeader64::<LittleEndian>::parse(bytes).map_err(malformed)?;
         let endian = header.endian().map_err(malformed)?;
@@ -33,7 +59,7 @@ impl Image {
             return Err(ImageError::WrongMachine(header.e_machine(endian)));
         }
         let segments = header.program_headers(endian, bytes).map_err(malformed)?;
-        let mut image = Self { entry: header.e_entry(endian), start: u64::MAX, end: 0 };
+        let mut image = Self { format: Format::Elf, entry: header.e_entry(endian), start: u64::MAX, end: 0 };
         for segment in segments.iter().filter(|s| s.p_type(endian) == PT_LOAD && s.p_memsz(endian) > 0) {
             segment.data(endian, bytes).map_err(|()| ImageError::Malformed)?;
             let (start, size) = (segment.p_paddr(endian), segment.p_memsz(endian));
@@ -43,7 +69,7 @@ impl Image {
             image.start = image.start.min(start);
             image.end = image.end.max(start.checked_add(size).ok_or(ImageError::Malformed)?);
         }
-        image.check_place()
+        Ok(image)
     }
 
     fn check_place(self) -> Result<Self, ImageError> {
@@ -73,24 +99,22 @@ impl Image {
 
 /// Names what people pass by mistake.
 fn describe(bytes: &[u8]) -> &'static str {
-    let boot_sector_magic = bytes.get(0x202..0x206);
     match bytes {
         [] => "it is empty",
         [0x1f, 0x8b, ..] => "it is compressed by gzip",
         [0x28, 0xb5, 0x2f, 0xfd, ..] => "it is compressed by zstd",
         [0xfd, b'7', b'z', b'X', b'Z', ..] => "it is compressed by xz",
         [0x7f, b'E', b'L', b'F', 1, ..] => "it is a 32-bit ELF file",
-        _ if boot_sector_magic == Some(b"HdrS") => "it is a bzImage: give the vmlinux inside it",
-        _ => "it has no ELF header",
+        _ => "it has the header of neither",
     }
 }
 
 /// Why a kernel is not acceptable.
 #[derive(thiserror::Error, PartialEq, Eq, Debug)]
 pub enum ImageError {
-    /// Not a 64-bit ELF file.
-    #[error("the kernel is not a 64-bit ELF file: {looks_like}")]
-    NotElf64 {
+    /// No kind of file that we know.
+    #[error("the kernel is not a 64-bit ELF file and not a bzImage: {looks_like}")]
+    UnknownFormat {
         /// What it is instead.
         looks_like: &'static str,
     },
@@ -103,6 +127,28 @@ pub enum ImageError {
     /// Nothing to load.
     #[error("the kernel has no segment to load")]
     Empty,
+    /// A bzImage of a protocol without a 64-bit entry.
+    #[error(
+        "the bzImage speaks version {}.{} of the boot protocol, but one that has a 64-bit entry speaks 2.12 \
+         or later",
+        .0 >> 8,
+        .0 & 0xff
+    )]
+    OldProtocol(u16),
+    /// A bzImage of a 32-bit kernel.
+    #[error("the bzImage has no 64-bit entry: it is not a kernel for x86-64")]
+    No64BitEntry,
+    /// A setup header that cannot be meant.
+    #[error("the bzImage is damaged: according to its header {0}")]
+    DamagedSetup(&'static str),
+    /// A bzImage that ends early.
+    #[error("the bzImage is cut: its header tells of {needed} bytes, the file has {found}")]
+    Cut {
+        /// The bytes that there should be.
+        needed: u64,
+        /// The bytes that there are.
+        found: u64,
+    },
     /// Where boot data lies.
     #[error("the kernel loads to {0:#x}, but the first MiB is taken by boot data")]
     TooLow(u64),
@@ -149,7 +195,8 @@ mod tests {
     #[test]
     fn a_kernel_is_found_where_its_headers_say() {
         let image = Image::parse(&elf(0x10_0000, 0x5000, 0x10_0010)).unwrap();
-        assert_eq!(image, Image { entry: 0x10_0010, start: 0x10_0000, end: 0x10_5000 });
+        let format = Format::Elf;
+        assert_eq!(image, Image { format, entry: 0x10_0010, start: 0x10_0000, end: 0x10_5000 });
     }
 
     #[test]
@@ -159,11 +206,17 @@ mod tests {
         assert_eq!(refused(&elf(0x10_0000, 0x10, 0x20_0000)), ImageError::EntryOutside(0x20_0000));
         assert_eq!(refused(&elf(u64::MAX - 4, 0x5000, 0)), ImageError::Malformed);
         assert_eq!(refused(&elf(0x10_0000, 4, 0x10_0000)), ImageError::Malformed, "file longer than memory");
-        assert_eq!(refused(b""), ImageError::NotElf64 { looks_like: "it is empty" });
-        assert_eq!(refused(b"#!/bin/sh\n"), ImageError::NotElf64 { looks_like: "it has no ELF header" });
+        assert_eq!(refused(b""), ImageError::UnknownFormat { looks_like: "it is empty" });
+        assert_eq!(
+            refused(b"#!/bin/sh\n"),
+            ImageError::UnknownFormat { looks_like: "it has the header of neither" }
+        );
         let mut other = elf(0x10_0000, 0x5000, 0x10_0000);
         other[18] = 183;
         assert_eq!(refused(&other), ImageError::WrongMachine(183));
+        let mut low = bzimage::tests::bzimage();
+        low[0x258..0x260].fill(0);
+        assert_eq!(refused(&low), ImageError::TooLow(0));
         let mut cut = elf(0x10_0000, 0x5000, 0x10_0000);
         cut.truncate(0x208);
         assert_eq!(refused(&cut), ImageError::Malformed);

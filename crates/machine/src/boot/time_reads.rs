@@ -168,6 +168,12 @@ pub enum RewriteError {
     /// A section that no address space holds.
     #[error("the kernel's section at {0:#x} ends beyond the address space")]
     Overflow(u64),
+    /// Not ELF but compressed.
+    #[error(
+        "the kernel is a bzImage: its RDTSC instructions cannot be found while it is compressed, and this \
+         engine cannot trap them; give the vmlinux inside it with its symbols, or choose engine = \"soft\""
+    )]
+    Compressed,
     /// No symbols.
     #[error(
         "the kernel has no symbol table, without which its RDTSC instructions cannot be found, and this \

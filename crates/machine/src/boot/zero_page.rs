@@ -3,7 +3,7 @@
 
 use linux_loader::configurator::linux::LinuxBootConfigurator;
 use linux_loader::configurator::{BootConfigurator, BootParams};
-use linux_loader::loader::bootparam::boot_params;
+use linux_loader::loader::bootparam::{boot_params, setup_header};
 use outlive_engine::GuestRam;
 use vm_memory::{Bytes, GuestAddress};
 
@@ -37,6 +37,8 @@ pub struct Module {
 /// What the zero page is made from.
 #[derive(Debug)]
 pub struct ZeroPage<'a> {
+    /// What the kernel says of itself.
+    pub header: setup_header,
     /// The command line.
     pub command_line: &'a str,
     /// The initramfs, if there is one.
@@ -62,8 +64,8 @@ impl ZeroPage<'_> {
 
     fn write_command_line(&self, ram: &GuestRam) -> Result<(), BootError> {
         let line = self.command_line.as_bytes();
-        if line.len() >= layout::COMMAND_LINE_CAPACITY {
-            let most = layout::COMMAND_LINE_CAPACITY - 1;
+        let most = (layout::COMMAND_LINE_CAPACITY - 1).min(self.header.cmdline_size as usize);
+        if line.len() > most {
             return Err(BootError::CommandLineTooLong { length: line.len(), most });
         }
         if line.contains(&0) {
@@ -84,14 +86,10 @@ impl ZeroPage<'_> {
     }
 
     fn params(&self) -> boot_params {
-        let mut params = boot_params::default();
-        params.hdr.boot_flag = BOOT_FLAG;
-        params.hdr.header = HEADER_MAGIC;
-        params.hdr.version = PROTOCOL_VERSION;
+        let mut params =
+            boot_params { acpi_rsdp_addr: layout::ACPI_TABLES, hdr: self.header, ..Default::default() };
         params.hdr.type_of_loader = LOADER_UNDEFINED;
-        params.hdr.kernel_alignment = KERNEL_ALIGNMENT;
         params.hdr.cmd_line_ptr = layout::COMMAND_LINE as u32;
-        params.hdr.cmdline_size = layout::COMMAND_LINE_CAPACITY as u32 - 1;
         params.hdr.setup_data = layout::SETUP_DATA;
         if let Some(initramfs) = self.initramfs {
             params.hdr.ramdisk_image = initramfs.start;
@@ -105,6 +103,19 @@ impl ZeroPage<'_> {
             params.e820_entries += 1;
         }
         params
+    }
+}
+
+/// What stands for the setup header of an ELF kernel, which has none.
+pub fn header_of_elf() -> setup_header {
+    setup_header {
+        boot_flag: BOOT_FLAG,
+        header: HEADER_MAGIC,
+        version: PROTOCOL_VERSION,
+        kernel_alignment: KERNEL_ALIGNMENT,
+        initrd_addr_max: u32::MAX,
+        cmdline_size: layout::COMMAND_LINE_CAPACITY as u32 - 1,
+        ..Default::default()
     }
 }
 
@@ -129,7 +140,7 @@ mod tests {
 
     fn page(command_line: &str) -> ZeroPage<'_> {
         let ram = RamSize::from_bytes(8 << 20).unwrap();
-        ZeroPage { command_line, initramfs: None, random_seed: [7; 32], ram }
+        ZeroPage { header: header_of_elf(), command_line, initramfs: None, random_seed: [7; 32], ram }
     }
 
     #[test]

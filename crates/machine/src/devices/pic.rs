@@ -14,6 +14,8 @@
 //! Not modelled: MCS-80 mode, buffered mode, and cascades other than the one that is wired (ICW3 is
 //! accepted and ignored). The LTIM bit of ICW1 is ignored, as on every chipset with ELCR registers.
 
+use serde::{Deserialize, Serialize};
+
 use super::{InvalidState, Line};
 
 mod chip;
@@ -37,7 +39,7 @@ pub struct InterruptController {
 }
 
 /// The saved form of [`InterruptController`].
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct State {
     /// The chip with IRQ 0 to 7.
     pub master: ChipState,
@@ -69,6 +71,15 @@ impl InterruptController {
             self.slave.set_line(irq - 8, high);
             self.update_cascade();
         }
+    }
+
+    /// The level of the line of `irq`.
+    ///
+    /// # Panics
+    /// As for [`set_line`](Self::set_line).
+    pub fn line(&self, irq: u8) -> bool {
+        assert!(irq < 16 && irq != CASCADE, "no device hangs on IRQ {irq}");
+        if irq < 8 { self.master.line(irq) } else { self.slave.line(irq - 8) }
     }
 
     /// Makes a rising edge on the line of `irq` and leaves it high, as the output of a timer does. For

@@ -19,6 +19,7 @@
 //! makes an edge on each tick; BCD digits above 9 count as 9.
 
 use outlive_engine::GuestTime;
+use serde::{Deserialize, Serialize};
 
 use super::InvalidState;
 
@@ -63,7 +64,7 @@ pub struct Pit {
 }
 
 /// The saved form of [`Pit`].
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct State {
     /// The counting elements of the three channels.
     pub counters: [CounterState; 3],

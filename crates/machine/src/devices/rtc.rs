@@ -17,6 +17,7 @@
 //! 0x70 do nothing. Time ends with the year 9999.
 
 use outlive_engine::GuestTime;
+use serde::{Deserialize, Serialize};
 
 use super::InvalidState;
 
@@ -77,11 +78,12 @@ pub struct Rtc {
 }
 
 /// The saved form of [`Rtc`].
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct State {
     /// The register that port 0x71 gives access to.
     pub index: u8,
     /// CMOS RAM with registers A and B. The time is in it only while the clock is held.
+    #[serde(with = "serde_bytes")]
     pub ram: [u8; 128],
     /// Unix time when the divider stood at zero.
     pub epoch: i64,

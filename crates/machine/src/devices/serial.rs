@@ -20,6 +20,8 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use super::{InvalidState, Line};
 
 mod registers;
@@ -55,7 +57,7 @@ pub struct Serial {
 }
 
 /// The saved form of [`Serial`].
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct State {
     /// The divisor latches.
     pub divisor: u16,

@@ -10,6 +10,7 @@
 //! | 6, 7 | an error of the bus, of memory | read as 0 |
 
 use outlive_engine::GuestTime;
+use serde::{Deserialize, Serialize};
 
 use super::InvalidState;
 use super::pit::{self, Pit};
@@ -30,7 +31,7 @@ pub struct SystemControl {
 }
 
 /// The saved form of [`SystemControl`].
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct State {
     /// Bits 1 to 3, as they were written.
     pub stored: u8,

@@ -3,8 +3,9 @@ use std::convert::Infallible;
 
 use super::*;
 use crate::memory::{RamSize, create_ram};
+use crate::world::Place;
 use outlive_engine::{
-    AccessSize, Capabilities, EngineKind, GuestPhysical, Kicker, Landing, Position, TimeReads,
+    AccessSize, Capabilities, EngineKind, GuestPhysical, Kicker, Landing, Position, TimeReads, VcpuState,
 };
 
 /// What a processor does next, and whether it can take an interrupt then.
@@ -48,6 +49,10 @@ impl Engine for Scripted {
 
     fn activity(&self) -> Activity {
         Activity::Running
+    }
+
+    fn retired(&self) -> InstructionCount {
+        InstructionCount::default()
     }
 
     fn position(&mut self) -> Result<Position, EngineError> {

@@ -1,6 +1,7 @@
 //! Places for devices on the bus.
 
 use outlive_engine::{GuestPhysical, GuestRam};
+use serde::{Deserialize, Serialize};
 
 use super::block::{Block, BlockState};
 use super::fault::RestoreError;
@@ -43,7 +44,7 @@ pub enum Slot {
 }
 
 /// The saved form of a [`Slot`].
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub enum SlotState {
     /// A disk.
     Block(MmioState<BlockState>),

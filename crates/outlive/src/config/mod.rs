@@ -51,11 +51,13 @@ pub(crate) struct Config {
 #[derive(Deserialize, Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum EngineChoice {
-    /// KVM where the host's KVM proves fit.
+    /// KVM where the host's KVM proves fit, else our own processor.
     #[default]
     Auto,
     /// KVM, whatever it can do.
     Kvm,
+    /// Our own processor.
+    Soft,
 }
 
 /// Where the serial console goes.

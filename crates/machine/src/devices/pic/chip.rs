@@ -1,5 +1,7 @@
 //! One 8259A, after Intel's data sheet (order number 231468).
 
+use serde::{Deserialize, Serialize};
+
 use crate::devices::InvalidState;
 
 /// What differs between the two chips of a PC.
@@ -64,7 +66,7 @@ pub(super) struct Chip {
 }
 
 /// The saved form of one 8259A.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct State {
     /// Levels of the input lines, one bit each.
     pub lines: u8,

@@ -1,5 +1,7 @@
 //! How a byte-wide bus gets at 16-bit counts: the order of bytes, and the latches.
 
+use serde::{Deserialize, Serialize};
+
 use super::{InvalidState, NAME};
 
 /// Which bytes of a count are read and written.
@@ -32,7 +34,7 @@ pub(super) struct ByteLanes {
 }
 
 /// The saved form of one channel's bus side.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct State {
     /// Access bits of the control word: 1 low byte, 2 high byte, 3 low byte then high byte.
     pub access: u8,

@@ -4,6 +4,8 @@
 //! tick: at once in modes 0 and 4, with a rising gate in modes 1 and 5, at the end of a period in modes 2
 //! and 3 unless they have yet to start. The null-count flag is set in between.
 
+use serde::{Deserialize, Serialize};
+
 use super::run::{Mode, Run};
 use super::{END_OF_TIME, InvalidState, NAME};
 
@@ -42,7 +44,7 @@ pub(super) struct Counter {
 }
 
 /// The saved form of one counter.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct State {
     /// The mode: 0 to 5.
     pub mode: u8,
@@ -63,7 +65,7 @@ pub struct State {
 }
 
 /// The saved form of a count that runs. Moments are ticks since power-on.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct RunState {
     /// When the count was loaded.
     pub from: u64,
@@ -83,7 +85,9 @@ impl Counter {
             command: Command { mode: Mode::SquareWave, bcd: false },
             gate,
             register: None,
-            null_count: true,
+            // Undefined on the chip; but firmware has always used the counters before a kernel sees them,
+            // and Linux waits for this flag before it reads one for randomness.
+            null_count: false,
             run: None,
             handover: None,
             stopped: None,
@@ -145,7 +149,7 @@ impl Counter {
     pub(super) fn program(&mut self, command: Command, tick: u64) {
         let idle_value = self.number(tick);
         let idle_output = command.mode != Mode::InterruptOnTerminalCount;
-        *self = Self { command, idle_value, idle_output, ..Self::new(self.gate) };
+        *self = Self { command, null_count: true, idle_value, idle_output, ..Self::new(self.gate) };
     }
 
     /// The first of two bytes: in mode 0 it stops the count and lowers the output at once.

@@ -120,6 +120,7 @@ fn null_count_is_set_until_a_count_is_in_force() {
         pit.write(0x43, 0xe2, at(tick));
         pit.read(0x40, at(tick))
     };
+    assert_eq!(status(&mut pit, 0) & 0x40, 0, "as firmware would have left it");
     pit.write(0x43, 0x34, at(0));
     assert_eq!(status(&mut pit, 1) & 0x40, 0x40, "no count yet");
     pit.write(0x40, 100, at(2));

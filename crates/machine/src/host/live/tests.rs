@@ -5,7 +5,7 @@ use std::path::Path;
 use super::*;
 use crate::host::console::ConsoleConfig;
 use crate::world::{DiskOperation, DiskRequestId};
-use outlive_engine::{EngineError, ExitNumber, Landmark, VcpuState};
+use outlive_engine::{EngineError, ExitNumber, InstructionCount, Landmark, VcpuState};
 
 /// A place that nobody asks about.
 struct Somewhere;
@@ -13,6 +13,10 @@ struct Somewhere;
 impl Place for Somewhere {
     fn exit(&self) -> ExitNumber {
         ExitNumber::default()
+    }
+
+    fn instructions(&self) -> InstructionCount {
+        InstructionCount::default()
     }
 
     fn landmark(&mut self) -> Result<Landmark, EngineError> {

@@ -1,6 +1,7 @@
 //! The saved form of a block device.
 
 use outlive_engine::{GuestPhysical, GuestRam};
+use serde::{Deserialize, Serialize};
 
 use super::request::is_transfer_possible;
 use super::{Answer, Block, InFlight};
@@ -9,7 +10,7 @@ use crate::virtio::queue::{Buffers, Segment};
 use crate::world::{DiskOperation, DiskRequestId};
 
 /// The saved form of a [`Block`].
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 pub struct BlockState {
     /// The number of the next request.
     pub next_request: u64,
@@ -18,7 +19,7 @@ pub struct BlockState {
 }
 
 /// The saved form of a request in flight.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct RequestState {
     /// Its number.
     pub id: u64,
@@ -31,7 +32,7 @@ pub struct RequestState {
 }
 
 /// The saved form of a [`DiskOperation`].
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "as in DiskOperation")]
 pub enum OperationState {
     Read { sector: u64, bytes: u32 },
@@ -40,7 +41,7 @@ pub enum OperationState {
 }
 
 /// The saved form of a buffer.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct SegmentState {
     /// Its address.
     pub address: u64,

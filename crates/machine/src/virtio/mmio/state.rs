@@ -1,6 +1,7 @@
 //! The saved form of a device with its registers.
 
 use outlive_engine::GuestRam;
+use serde::{Deserialize, Serialize};
 
 use super::{Status, VirtioMmio, interrupt};
 use crate::virtio::device::VirtioDevice;
@@ -8,7 +9,7 @@ use crate::virtio::fault::{DriverFault, RestoreError};
 use crate::virtio::queue::{QueueState, Virtqueue};
 
 /// The saved form of a [`VirtioMmio`]; `S` is that of its device.
-#[derive(Clone, PartialEq, Eq, Debug)]
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct MmioState<S> {
     /// `Status`.
     pub status: u32,

@@ -1,10 +1,12 @@
 //! The saved form of a network device.
 
+use serde::{Deserialize, Serialize};
+
 use super::{DroppedFrames, MAX_BACKLOG, Net, frame};
 use crate::virtio::fault::RestoreError;
 
 /// The saved form of a [`Net`].
-#[derive(Clone, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 pub struct NetState {
     /// Frames that wait for a receive buffer, oldest first.
     pub backlog: Vec<Vec<u8>>,

@@ -1,13 +1,14 @@
 //! The saved form of a queue.
 
 use outlive_engine::{GuestPhysical, GuestRam};
+use serde::{Deserialize, Serialize};
 use virtio_queue::QueueT;
 
 use super::{QueueSetup, Virtqueue};
 use crate::virtio::fault::DriverFault;
 
 /// The saved form of a [`Virtqueue`].
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 pub struct QueueState {
     /// The number of entries.
     pub size: u32,
@@ -22,7 +23,7 @@ pub struct QueueState {
 }
 
 /// How far a device is in a queue.
-#[derive(Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize, Deserialize)]
 pub struct RingPosition {
     /// The index of the next chain to take from the available ring.
     pub next_available: u16,

@@ -26,7 +26,7 @@ impl Naive {
             gate,
             register: None,
             load_next: false,
-            null_count: true,
+            null_count: false,
             element: 0,
             running: false,
             odd: false,

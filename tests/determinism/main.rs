@@ -1,0 +1,15 @@
+//! One machine, run in many ways, is always the same machine: twice in a row, stopped and looked at wherever
+//! one likes, or moved to another process in the middle.
+//!
+//! The machine runs in this process, on the engine in software, in a [`world`] whose inputs follow from what
+//! the guest does and from nothing else. Whatever differs between two runs is then our fault.
+
+#![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
+
+mod command;
+#[macro_use]
+mod guest;
+mod random;
+mod repeat;
+mod snapshot;
+mod world;
