@@ -9,6 +9,7 @@
 mod bad_input;
 mod bare;
 mod console;
+mod debian;
 mod doctor;
 mod harness;
 mod lab;
