@@ -70,14 +70,26 @@ fn invalid(case: &Case) -> Treatment {
         _ if is_of_virtual_machines(case) => {
             Treatment::Excluded("0F 01 C0 to FF: the host's hypervisor has its say")
         }
+        _ if is_xop(case) => {
+            Treatment::Excluded("8F of the form of XOP, whose lengths AMD's processors still know")
+        }
         _ => Treatment::Compared,
     }
 }
 
+/// What follows the prefixes.
+pub(super) fn behind_prefixes(case: &Case) -> &[u8] {
+    let prefixes = case.code.iter().take_while(|byte| encode::is_prefix(**byte, case.mode)).count();
+    &case.code[prefixes..]
+}
+
+fn is_xop(case: &Case) -> bool {
+    matches!(behind_prefixes(case), [0x8f, map, ..] if map & 0x1f >= 8)
+}
+
 /// Whether an opcode is in the row of VMCALL and its like.
 fn is_of_virtual_machines(case: &Case) -> bool {
-    let prefixes = case.code.iter().take_while(|byte| encode::is_prefix(**byte, case.mode)).count();
-    matches!(case.code[prefixes..], [0x0f, 0x01, 0xc0..=0xff, ..])
+    matches!(behind_prefixes(case), [0x0f, 0x01, 0xc0..=0xff, ..])
 }
 
 /// LAHF and SAHF in 64-bit mode have a bit in CPUID of their own, which is not set.

@@ -134,6 +134,8 @@ fn known_differences(instruction: &Instruction, case: &Case, end: End, tolerance
     use Mnemonic::*;
     let faults = end != End::Completed;
     let is_memory = |operand| instruction.op_kind(operand) == OpKind::Memory;
+    // The alignment of 16 bytes and the limit of the stack segment: which one is looked at first.
+    tolerance.which_fault = case.mode == Mode::Compatibility && instruction.memory_size().size() == 16;
     match instruction.mnemonic() {
         // What was pushed before a fault stays on the stack; here nothing does.
         Pusha | Pushad => {
@@ -198,10 +200,6 @@ fn known_differences(instruction: &Instruction, case: &Case, end: End, tolerance
         Rcpss | Rcpps | Rsqrtss | Rsqrtps => tolerance.approximate = true,
         // Ten bytes are read and written as eight and two.
         Fld | Fstp | Fbld | Fbstp if instruction.memory_size().size() == 10 => tolerance.which_fault = true,
-        // The alignment of 16 bytes and the limit of the stack segment: which one is looked at first.
-        _ if instruction.memory_size().size() == 16 && case.mode == Mode::Compatibility => {
-            tolerance.which_fault = true;
-        }
         _ => {}
     }
 }
