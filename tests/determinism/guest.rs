@@ -11,7 +11,7 @@ use outlive_machine::machine::{Machine, Stop};
 use outlive_machine::memory::{RamSize, create_ram};
 use outlive_machine::virtio::{Block, Net, kernel_argument};
 use outlive_machine::world::{DiskIndex, NetworkIndex, Target};
-use outlive_soft::SoftEngine;
+use outlive_soft::{NativeCode, SoftEngine};
 use serde::{Deserialize, Serialize};
 
 use crate::world::{Event, ScriptedWorld};
@@ -85,18 +85,23 @@ impl Guest {
     }
 
     /// The parts of a machine at power-on, but for what is in its memory.
-    pub(crate) fn parts(&self) -> (SoftEngine, Board, GuestRam) {
+    pub(crate) fn parts(&self, native_code: NativeCode) -> (SoftEngine, Board, GuestRam) {
         let ram = create_ram(self.ram_size()).unwrap();
         let disk = Block::new(DiskIndex(0), SECTORS, false, "disk");
         let network = Net::new(NetworkIndex(0), [2, 0, 0, 0, 0, 1]);
         let board = Board::new(ram.clone(), 1_700_000_000, vec![disk.into(), network.into()]);
-        (SoftEngine::new(&ram), board, ram)
+        (SoftEngine::with_native_code(&ram, native_code), board, ram)
     }
 
     /// A machine at power-on, in a world in which now and then somebody types, and in which a stranger asks the
     /// guest's network interface, until he tells it to stop.
     pub(crate) fn power_on(&self) -> Computer {
-        let (mut engine, board, ram) = self.parts();
+        self.power_on_with(NativeCode::default())
+    }
+
+    /// The same, with a choice of what is executed by machine code of the host.
+    pub(crate) fn power_on_with(&self, native_code: NativeCode) -> Computer {
+        let (mut engine, board, ram) = self.parts(native_code);
         let source = BootSource {
             kernel: image(&self.kernel),
             initramfs: self.initramfs.as_deref().map(image),

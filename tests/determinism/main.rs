@@ -9,6 +9,7 @@
 mod command;
 #[macro_use]
 mod guest;
+mod native;
 mod random;
 mod repeat;
 mod snapshot;

@@ -13,6 +13,8 @@ use outlive_machine::memory::{PAGE_SIZE, layout, visit_pages};
 use serde::{Deserialize, Serialize};
 use vm_memory::{Bytes, GuestAddress};
 
+use outlive_soft::NativeCode;
+
 use crate::guest::{Computer, Guest, Sight};
 use crate::random::Random;
 use crate::world::ScriptedWorld;
@@ -44,7 +46,7 @@ impl Snapshot {
     }
 
     fn restore(self) -> Computer {
-        let (engine, board, ram) = self.guest.parts();
+        let (engine, board, ram) = self.guest.parts(NativeCode::default());
         for (page, contents) in self.pages {
             ram.write_slice(&contents, GuestAddress(page * PAGE_SIZE as u64)).unwrap();
         }

@@ -5,35 +5,25 @@
 //! by the physical address of their first byte, for as long as nobody writes to their page. So a change of
 //! address space costs a few look-ups and no decoding.
 //!
-//! **Epochs.** A flush of translations makes entries of the jump cache void by counting an *epoch* on. Code in
-//! global pages of the upper half (a kernel's) has an epoch of its own, which changes of the address space
-//! leave alone. A void entry is still worth something: if its address leads to the same physical address as
-//! before, its block is the right one.
+//! A void entry of the jump cache is still worth something: if its address leads to the same physical address
+//! as before, its block is the right one.
 //!
-//! **Determinism.** The jump cache holds translations, as the translation buffer does, so what is in it must
-//! follow from what the guest executed, and not from where the monitor stopped it: see the cursor in
-//! [`run`](crate::run).
+//! **Determinism.** What is in the jump cache can be seen by nobody: the translations that it takes the place of
+//! are kept by [`Memory`](crate::memory::Memory) until the guest makes the processor forget them, so that a miss
+//! finds what a hit would have found.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
 use rustc_hash::FxHashMap;
 
-use crate::memory::tlb::Mode;
-use crate::memory::{Flush, PAGE_BITS};
+use crate::memory::PAGE_BITS;
+use crate::memory::circumstances::{Circumstances, CodeSize};
+use crate::native::Entry;
 use crate::op::Op;
 
 /// Entries of the jump cache.
 const JUMPS: usize = 8192;
-
-/// How code is to be decoded: what else than its bytes decides what instructions do.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(crate) enum CodeSize {
-    /// 64-bit mode.
-    Long,
-    /// Compatibility mode with a default of 32 bits.
-    Compatibility,
-}
 
 /// A run of instructions.
 #[derive(Debug)]
@@ -44,11 +34,21 @@ pub(crate) struct Block {
     pub(crate) second_page: Option<u64>,
     /// Whether its bytes are still those that were decoded.
     is_valid: Cell<bool>,
+    /// How often it was executed op by op.
+    pub(crate) heat: Cell<u32>,
+    /// Its native code, if there is some.
+    pub(crate) native: Cell<Option<Entry>>,
 }
 
 impl Block {
     pub(crate) fn new(ops: Vec<Op>, second_page: Option<u64>) -> Self {
-        Self { ops: ops.into(), second_page, is_valid: Cell::new(true) }
+        Self {
+            ops: ops.into(),
+            second_page,
+            is_valid: Cell::new(true),
+            heat: Cell::new(0),
+            native: Cell::new(None),
+        }
     }
 }
 
@@ -60,34 +60,20 @@ pub(crate) struct Place {
     pub(crate) size: CodeSize,
 }
 
-/// Under what circumstances a linear address leads to a block: who runs, what code size, and the epoch.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Circumstances(u64);
-
-/// An entry of the jump cache, with all that is needed to execute: 32 bytes, for what takes time here is
-/// waiting for memory.
+/// An entry of the jump cache.
 #[derive(Clone, Debug)]
-struct Jump {
+pub(crate) struct Jump {
     rip: u64,
-    circumstances: Circumstances,
-    ops: Rc<[Op]>,
-}
-
-/// What else is known of an entry of the jump cache.
-#[derive(Clone, Debug)]
-struct Target {
-    place: Place,
-    block: Rc<Block>,
+    circumstances: u64,
+    pub(crate) block: Rc<Block>,
 }
 
 /// All decoded code.
 #[derive(Debug)]
 pub(crate) struct Blocks {
     jumps: Box<[Jump]>,
-    /// Of each jump.
-    targets: Box<[Target]>,
-    local_epoch: u64,
-    global_epoch: u64,
+    /// Where each of them leads.
+    places: Box<[Place]>,
     blocks: FxHashMap<Place, Rc<Block>>,
     /// The places of blocks that have bytes in a page, by its number.
     pages: FxHashMap<u64, Vec<Place>>,
@@ -100,65 +86,41 @@ fn jump_index(rip: u64) -> usize {
 impl Blocks {
     /// No code.
     pub(crate) fn new() -> Self {
-        let nowhere = Target {
-            place: Place { physical: u64::MAX, size: CodeSize::Long },
-            block: Rc::new(Block::new(Vec::new(), None)),
-        };
-        // Of an epoch that never is.
-        let none = Jump { rip: 0, circumstances: Circumstances(0), ops: Rc::clone(&nowhere.block.ops) };
+        let block = Rc::new(Block::new(Vec::new(), None));
+        // Circumstances that never are.
+        let none = Jump { rip: 0, circumstances: 0, block };
+        let nowhere = Place { physical: u64::MAX, size: CodeSize::Long };
         Self {
             jumps: vec![none; JUMPS].into(),
-            targets: vec![nowhere; JUMPS].into(),
-            local_epoch: 1,
-            global_epoch: 1,
+            places: vec![nowhere; JUMPS].into(),
             blocks: FxHashMap::default(),
             pages: FxHashMap::default(),
         }
     }
 
+    /// The block at `rip`, if it was executed since its translation changed last.
     #[inline]
-    fn circumstances(&self, mode: Mode, size: CodeSize, is_global: bool) -> Circumstances {
-        let epoch = if is_global { self.global_epoch } else { self.local_epoch };
-        Circumstances(epoch << 8 | u64::from(is_global) << 7 | (mode as u64) << 1 | size as u64)
-    }
-
-    /// The ops of the block at `rip`, if it was executed since its translation changed last.
-    #[inline]
-    pub(crate) fn jump(&self, rip: u64, mode: Mode, size: CodeSize) -> Option<&Rc<[Op]>> {
+    pub(crate) fn jump(&self, rip: u64, now: &Circumstances) -> Option<&Rc<Block>> {
         let jump = &self.jumps[jump_index(rip)];
-        let is_right = jump.rip == rip
-            && (jump.circumstances == self.circumstances(mode, size, false)
-                || jump.circumstances == self.circumstances(mode, size, true));
-        is_right.then_some(&jump.ops)
+        (jump.rip == rip && now.are(jump.circumstances)).then_some(&jump.block)
     }
 
-    /// Remembers where a jump leads.
-    pub(crate) fn remember_jump(
-        &mut self,
-        rip: u64,
-        mode: Mode,
-        is_global: bool,
-        place: Place,
-        block: Rc<Block>,
-    ) {
-        let circumstances = self.circumstances(mode, place.size, is_global);
-        self.jumps[jump_index(rip)] = Jump { rip, circumstances, ops: Rc::clone(&block.ops) };
-        self.targets[jump_index(rip)] = Target { place, block };
+    /// Remembers where a jump leads under circumstances of this number.
+    pub(crate) fn remember_jump(&mut self, rip: u64, circumstances: u64, place: Place, block: Rc<Block>) {
+        self.jumps[jump_index(rip)] = Jump { rip, circumstances, block };
+        self.places[jump_index(rip)] = place;
     }
 
-    /// Translations may have changed.
-    pub(crate) fn forget_jumps(&mut self, flush: Flush) {
-        self.local_epoch += 1;
-        if flush == Flush::All {
-            self.global_epoch += 1;
-        }
+    /// The number of the circumstances under which a jump was remembered.
+    pub(crate) fn circumstances_of_jump(&self, rip: u64) -> u64 {
+        self.jumps[jump_index(rip)].circumstances
     }
 
     /// The block at a place, which `rip` leads to.
     pub(crate) fn find(&self, rip: u64, place: Place) -> Option<&Rc<Block>> {
-        let target = &self.targets[jump_index(rip)];
-        if target.place == place && target.block.is_valid.get() {
-            return Some(&target.block);
+        let at = jump_index(rip);
+        if self.places[at] == place && self.jumps[at].block.is_valid.get() {
+            return Some(&self.jumps[at].block);
         }
         self.blocks.get(&place)
     }
@@ -177,20 +139,18 @@ impl Blocks {
         }
     }
 
-    /// Forgets all code of a page that was written to.
+    /// Forgets all code of a page that was written to. Jumps must be forgotten, too.
     pub(crate) fn invalidate(&mut self, page: u64) {
         for place in self.pages.remove(&page).unwrap_or_default() {
             if let Some(removed) = self.blocks.remove(&place) {
                 removed.is_valid.set(false);
             }
         }
-        self.forget_jumps(Flush::All);
     }
 
-    /// Forgets all code.
+    /// Forgets all code. Jumps must be forgotten, too.
     pub(crate) fn clear(&mut self) {
         self.blocks.drain().for_each(|(_, block)| block.is_valid.set(false));
         self.pages.clear();
-        self.forget_jumps(Flush::All);
     }
 }

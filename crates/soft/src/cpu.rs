@@ -7,6 +7,7 @@ use outlive_engine::{
 
 use crate::fault::{Abort, Exception, Reason};
 use crate::flags::{Flags, bit};
+use crate::memory::circumstances::CodeSize;
 use crate::memory::{Kind, Memory};
 use crate::op::{Op, Step, address, property, segment};
 use crate::vector::Vectors;
@@ -45,6 +46,8 @@ pub(crate) struct Cpu {
     pub(crate) retired: u64,
     /// Where to stop: [`retired`](Self::retired) never passes it.
     pub(crate) stop_at: u64,
+    /// Where native code is to come back at the latest. Not beyond [`stop_at`](Self::stop_at).
+    pub(crate) native_until: u64,
     pub(crate) memory: Memory,
     pub(crate) segments: Segments,
     pub(crate) gdt: DescriptorTable,
@@ -75,6 +78,7 @@ impl Cpu {
             rip: 0,
             retired: 0,
             stop_at: 0,
+            native_until: 0,
             memory: Memory::new(ram),
             segments: Segments::default(),
             gdt: DescriptorTable::default(),
@@ -102,6 +106,11 @@ impl Cpu {
     #[inline]
     pub(crate) fn is_long(&self) -> bool {
         self.segments.cs.attributes & 1 << 13 != 0
+    }
+
+    /// How code is decoded.
+    pub(crate) fn code_size(&self) -> CodeSize {
+        if self.is_long() { CodeSize::Long } else { CodeSize::Compatibility }
     }
 
     /// The linear address of the next instruction. #GP(0) if it lies beyond the code segment's limit, which
@@ -298,7 +307,7 @@ impl Cpu {
     /// SS or RFLAGS.AC. Does not forget translations.
     pub(crate) fn privilege_changed(&mut self) {
         let aligned = self.control.cr0 & 1 << 18 != 0 && self.flags.has(bit::AC);
-        self.memory.set_mode(self.privilege() == 3, aligned);
+        self.memory.set_mode(self.privilege() == 3, aligned, self.code_size());
     }
 
     /// To be called when CR0, CR3, CR4 or EFER were set: takes over what they say of translation, and forgets

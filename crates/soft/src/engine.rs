@@ -8,6 +8,7 @@ use outlive_engine::{
 };
 
 use crate::cpu::{Cpu, number};
+use crate::native::NativeCode;
 use crate::run::Runner;
 use crate::state;
 
@@ -25,19 +26,25 @@ impl SoftEngine {
     /// A processor on `memory`, whose regions must be made of whole pages. Its state must be set before it
     /// runs.
     pub fn new(memory: &GuestRam) -> Self {
-        Self { runner: Runner::new(Cpu::new(memory)) }
+        Self::with_native_code(memory, NativeCode::default())
+    }
+
+    /// Like [`new`](Self::new), with a choice of what is executed by machine code of the host.
+    pub fn with_native_code(memory: &GuestRam, native_code: NativeCode) -> Self {
+        Self { runner: Runner::new(Cpu::new(memory), native_code) }
     }
 
     /// Finishes an instruction that waited for an answer. Whether the processor stands between two now: an
-    /// instruction that makes several exits may have another one to tell first.
+    /// instruction that makes several exits may have another one to tell first, such as OUTS, which reads and then
+    /// tells what it read.
     fn complete(&mut self) -> bool {
         self.assert_answered();
         let mmio = &self.runner.cpu.memory.mmio;
         if mmio.is_answered() && !mmio.is_waiting() {
             self.runner.step();
         }
-        let mmio = &self.runner.cpu.memory.mmio;
-        !mmio.is_waiting() && !mmio.has_writes()
+        let cpu = &self.runner.cpu;
+        cpu.exit.is_none() && !cpu.memory.mmio.is_waiting() && !cpu.memory.mmio.has_writes()
     }
 
     /// As [`complete`](Self::complete), where nothing else will do.
@@ -146,9 +153,13 @@ mod tests {
 
     /// An engine that stands on these bytes, with RAX outside of RAM and interrupts on.
     fn engine(code: &[u8]) -> (SoftEngine, Trial) {
+        engine_with(code, NativeCode::Always)
+    }
+
+    fn engine_with(code: &[u8], native_code: NativeCode) -> (SoftEngine, Trial) {
         let mut trial = Trial::new();
         trial.write(CODE, code);
-        let mut engine = SoftEngine::new(&trial.ram);
+        let mut engine = SoftEngine::with_native_code(&trial.ram, native_code);
         let mut state = crate::testing::state();
         state.general.rax = 0x18_0000;
         state.rflags |= 1 << 9;
@@ -178,6 +189,20 @@ mod tests {
     }
 
     #[test]
+    fn an_instruction_that_asks_and_then_tells_cannot_be_saved_in_between() {
+        // mov esi, eax; outsb; hlt
+        let (mut engine, _trial) = engine(&[0x89, 0xc6, 0x6e, 0xf4]);
+        assert_eq!(run(&mut engine), Exit::MmioRead { address: GuestPhysical(0x18_0000), bytes: 1 });
+        engine.answer(Answer::Value(7)).unwrap();
+        assert!(engine.state().is_err());
+        assert!(!engine.can_take_interrupt().unwrap());
+        let size = outlive_engine::AccessSize::Byte;
+        assert_eq!(run(&mut engine), Exit::PortWrite { port: 0, size, value: 7 });
+        assert!(engine.state().is_ok());
+        assert_eq!(run(&mut engine), Exit::Halt);
+    }
+
+    #[test]
     fn a_kick_stops_a_loop_and_the_next_run_goes_on() {
         // inc rcx; jmp back
         let (mut engine, _trial) = engine(&[0x48, 0xff, 0xc1, 0xeb, 0xfb]);
@@ -198,6 +223,22 @@ mod tests {
         engine.set_interrupt_window(true);
         assert_eq!(run(&mut engine), Exit::InterruptWindow);
         assert_eq!(engine.position().unwrap().rip, CODE + 3);
+    }
+
+    #[test]
+    fn no_stop_is_passed_by_native_code_or_long_strings() {
+        // mov edi, DATA; mov ecx, 30000; rep stosb; jmp back
+        let code = [0xbf, 0, 0, 2, 0, 0xb9, 0x30, 0x75, 0, 0, 0xf3, 0xaa, 0xeb, 0xf2];
+        let (mut interpreted, _trial) = engine_with(&code, NativeCode::Never);
+        let (mut native, _trial) = engine_with(&code, NativeCode::Always);
+        for steps in [1, 40_000, 29_999, 3, 123_457, 20_000, 300_000] {
+            for engine in [&mut interpreted, &mut native] {
+                let before = engine.retired().0;
+                assert_eq!(engine.run(RunLimit::Instructions(steps)).unwrap(), Exit::LimitReached);
+                assert_eq!(engine.retired().0, before + steps);
+            }
+            assert_eq!(native.state().unwrap(), interpreted.state().unwrap());
+        }
     }
 
     #[test]

@@ -35,6 +35,10 @@
 //! kept follows from what the guest executed alone, never from where the monitor stopped it: see the cursor
 //! in [`run`]. Setting the state begins with nothing kept.
 
+#![allow(
+    improper_ctypes_definitions,
+    reason = "ops are called by native code of this crate, which checks the layout of what they return"
+)]
 #![cfg_attr(test, allow(unused_must_use, reason = "a trial of one instruction has no next one"))]
 
 mod block;
@@ -47,6 +51,7 @@ mod fault;
 mod flags;
 mod integer;
 mod memory;
+mod native;
 mod op;
 mod run;
 mod sse;
@@ -59,3 +64,4 @@ mod width;
 mod x87;
 
 pub use engine::SoftEngine;
+pub use native::NativeCode;

@@ -10,8 +10,9 @@ use crate::fault::Abort;
 /// Executes an op.
 ///
 /// It must not change anything that software can see before the last thing that can abort. What it returns
-/// tells how to go on.
-pub(crate) type Execute = fn(&mut Cpu, &Op) -> Result<Step, Abort>;
+/// tells how to go on. The calling convention is spelled out because [`native`](crate::native) code calls these
+/// functions too.
+pub(crate) type Execute = extern "sysv64-unwind" fn(&mut Cpu, &Op) -> Result<Step, Abort>;
 
 /// How to go on behind an instruction that completed.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

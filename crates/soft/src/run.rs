@@ -1,17 +1,18 @@
 //! The loop that executes blocks, counts steps and stops exactly where it was told to.
 //!
-//! **The fast path** is [`Runner::run`]: look the block up, execute its ops, count them, repeat. Before each
-//! block it looks at three things only: whether the block fits before the stop, whether somebody kicked, and
-//! the one flag [`attention`](crate::memory::Memory::attention), which whoever changes anything else sets.
+//! **The fast path** is [`Runner::run`]: look the block up, execute it, count, repeat. A block is executed by its
+//! [`native`](crate::native) code, which goes on to the next blocks by itself, or op by op as long as it has
+//! none. Before each block three things only are looked at: whether it fits before the stop, whether somebody
+//! kicked, and the one flag [`attention`](crate::memory::Memory::attention), which whoever changes anything
+//! else sets.
 //!
 //! **The slow path**, [`Runner::attend`], is taken when that flag is set. It delivers events, reports exits,
 //! opens the interrupt window, and, while the guest steps itself, has breakpoints or stands in an interrupt
 //! shadow, executes one instruction at a time.
 //!
-//! **The cursor.** When a block is left within, because the monitor wanted to stop there or because only one
-//! instruction was to be executed, the rest of it is executed later as the rest of *this* block. Looking up
-//! the address in the middle instead would do what the guest did not: walk page tables, mark them, replace
-//! entries of the buffers. So a run that is stopped and one that is not leave the same memory behind.
+//! **Stops leave no trace.** Where the monitor stops a guest, a block is left within, and its rest becomes a block
+//! of its own. Nobody can tell: what the processor would have to walk page tables for is remembered until the
+//! guest makes it forget ([`memory`](crate::memory)), so a block more or less makes no difference to them.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -19,12 +20,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use outlive_engine::{Exit, InterruptShadow, PendingEvent, UnhandledExit};
 
-use crate::block::{Block, Blocks, CodeSize, Place};
+use crate::block::{Block, Blocks, Place};
 use crate::cpu::{Cpu, not_canonical, number};
 use crate::decode;
 use crate::fault::{Abort, Reason};
 use crate::flags::bit;
 use crate::memory::{PAGE_BITS, PAGE_SIZE};
+use crate::native::{Entry, HOT, Link, Native, NativeCode, QUANTUM, Returned};
 use crate::op::{Op, Step};
 use crate::system::{debug, interrupt};
 
@@ -33,41 +35,31 @@ use crate::system::{debug, interrupt};
 pub(crate) struct Runner {
     pub(crate) cpu: Cpu,
     blocks: Blocks,
-    cursor: Option<Cursor>,
+    native: Option<Native>,
+    /// After how many executions a block gets native code.
+    hot: u32,
+    /// The link that native code found empty, and the RIP that it wants to lead to.
+    unlinked: Option<(Link, u64)>,
     /// Whether an exit is wanted as soon as an interrupt can be taken.
     window_wanted: bool,
     pub(crate) kicked: Arc<AtomicBool>,
 }
 
-/// The rest of a block.
-#[derive(Debug)]
-struct Cursor {
-    ops: Rc<[Op]>,
-    /// The op that comes next.
-    next: usize,
-    /// Where the block begins.
-    start: u64,
-}
-
-/// How a stretch of ops ended.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Ended {
-    /// With its last op. RIP stands behind it.
-    Whole,
-    /// Elsewhere. RIP stands where execution goes on.
-    Left,
-}
-
 impl Runner {
-    pub(crate) fn new(cpu: Cpu) -> Self {
-        Self { cpu, blocks: Blocks::new(), cursor: None, window_wanted: false, kicked: Arc::default() }
+    pub(crate) fn new(cpu: Cpu, native_code: NativeCode) -> Self {
+        let (native, hot) = match native_code {
+            NativeCode::Never => (None, 0),
+            NativeCode::WhenHot => (Native::new(), HOT),
+            NativeCode::Always => (Native::new(), 0),
+        };
+        let blocks = Blocks::new();
+        Self { cpu, blocks, native, hot, unlinked: None, window_wanted: false, kicked: Arc::default() }
     }
 
     /// Forgets everything that is not the guest's state: translations and decoded code.
     pub(crate) fn forget(&mut self) {
         self.cpu.memory.forget();
         self.blocks.clear();
-        self.cursor = None;
         self.cpu.exit = None;
         self.cpu.attend();
     }
@@ -93,6 +85,7 @@ impl Runner {
             {
                 return exit;
             }
+            assert!(self.cpu.retired <= self.cpu.stop_at, "a stop is never passed");
             if self.cpu.retired == self.cpu.stop_at {
                 return Exit::LimitReached;
             }
@@ -106,30 +99,76 @@ impl Runner {
     /// Executes the block at RIP, or as much of it as may be.
     #[inline]
     fn run_block(&mut self) {
+        let rip = self.cpu.rip;
+        let Some(block) = self.blocks.jump(rip, &self.cpu.memory.circumstances) else {
+            return self.run_at_most(usize::MAX);
+        };
         let left = self.cpu.stop_at - self.cpu.retired;
-        match self.blocks.jump(self.cpu.rip, self.cpu.memory.mode, code_size(&self.cpu)) {
-            Some(ops) if ops.len() as u64 <= left => {
-                let rip = self.cpu.rip;
-                execute(&mut self.cpu, ops, rip);
+        if (block.ops.len() as u64) > left {
+            return self.run_at_most(left as usize);
+        }
+        match (&self.native, block.native.get()) {
+            (Some(native), Some(entry)) if native.has(entry) => {
+                self.cpu.native_until = self.cpu.retired + left.min(QUANTUM);
+                let returned = native.execute(&mut self.cpu, entry);
+                self.came_back(rip, entry, returned);
             }
-            _ => self.run_part(usize::try_from(left).unwrap_or(usize::MAX)),
+            _ => {
+                block.heat.set(block.heat.get() + 1);
+                if block.heat.get() > self.hot && self.native.is_some() {
+                    return self.compile(rip);
+                }
+                execute(&mut self.cpu, &block.ops, rip);
+            }
         }
     }
 
-    /// Executes at most `most` ops of the block at RIP. If some are left, the cursor stands on them.
-    fn run_part(&mut self, most: usize) {
-        let cursor = match self.cursor.take() {
-            Some(cursor) => cursor,
-            None => match self.block() {
-                Ok(ops) => Cursor { ops, next: 0, start: self.cpu.rip },
-                Err(Abort) => return aborted(&mut self.cpu, None),
-            },
+    /// Makes native code of the block that the jump cache has at `rip`.
+    #[cold]
+    fn compile(&mut self, rip: u64) {
+        let (Some(native), Some(block)) =
+            (&mut self.native, self.blocks.jump(rip, &self.cpu.memory.circumstances))
+        else {
+            return;
         };
-        let end = cursor.ops.len().min(cursor.next.saturating_add(most));
-        let ended = execute(&mut self.cpu, &cursor.ops[cursor.next..end], cursor.start);
-        if ended == Ended::Whole && end < cursor.ops.len() {
-            self.cursor = Some(Cursor { next: end, ..cursor });
-            self.cpu.attend();
+        let generation = native.generation();
+        block.native.set(Some(native.compile(&block.ops)));
+        block.heat.set(0);
+        if native.generation() != generation {
+            // All other code is gone, so no link must be followed or filled.
+            self.unlinked = None;
+            self.cpu.memory.forget_links();
+        }
+    }
+
+    /// Native code that was entered at `entered`, for the block at `rip`, came back.
+    #[inline]
+    fn came_back(&mut self, rip: u64, entry: Entry, returned: Returned) {
+        if let Some((link, wanted)) = self.unlinked.take()
+            && wanted == rip
+            && let Some(native) = &mut self.native
+        {
+            let circumstances = self.blocks.circumstances_of_jump(rip);
+            native.link(link, rip, circumstances, entry);
+        }
+        match returned {
+            Returned::Here(link) => self.unlinked = link.map(|link| (link, self.cpu.rip)),
+            // SAFETY: the op is one of a block that is valid, as code of others is not reached; and nothing has
+            // been forgotten since.
+            Returned::Op(op, done, result) => finish(&mut self.cpu, unsafe { &*op }, done, result),
+        }
+    }
+
+    /// Executes at most `most` ops of the block at RIP.
+    fn run_at_most(&mut self, most: usize) {
+        let start = self.cpu.rip;
+        let left = usize::try_from(self.cpu.stop_at - self.cpu.retired).unwrap_or(usize::MAX);
+        match self.block() {
+            Ok(block) => {
+                let end = block.ops.len().min(most).min(left);
+                execute(&mut self.cpu, &block.ops[..end], start);
+            }
+            Err(Abort) => aborted(&mut self.cpu, None),
         }
     }
 
@@ -146,7 +185,6 @@ impl Runner {
                 return None;
             }
             if let Some(event) = self.cpu.pending.take() {
-                self.cursor = None;
                 interrupt::deliver_event(&mut self.cpu, event);
                 continue;
             }
@@ -161,12 +199,9 @@ impl Runner {
             }
             if self.goes_by_steps() {
                 self.step();
-            } else if self.cursor.is_some() || self.cpu.flags.has(bit::RF) {
+            } else {
                 // RF lasts until the next instruction begins (Intel SDM volume 3, 18.3.1.1).
                 self.cpu.flags.set_control(bit::RF, false);
-                let left = self.cpu.stop_at - self.cpu.retired;
-                self.run_part(usize::try_from(left).unwrap_or(usize::MAX));
-            } else {
                 // As long as the window is wanted, it has to be looked for before each block.
                 self.cpu.memory.attention = self.window_wanted;
                 return None;
@@ -190,15 +225,10 @@ impl Runner {
         self.cpu.exit.take()
     }
 
-    /// Forgets code that was written over, by instructions or by devices, and translations if asked to.
+    /// Forgets code that was written over, by instructions or by devices.
     fn take_over_writes(&mut self) {
-        if let Some(flush) = self.cpu.memory.take_flush() {
-            self.blocks.forget_jumps(flush);
-            self.cursor = None;
-        }
         for page in self.cpu.memory.take_written_code() {
             self.blocks.invalidate(page);
-            self.cursor = None;
         }
     }
 
@@ -224,11 +254,10 @@ impl Runner {
         let before = self.cpu.retired;
         debug::before_instruction(&mut self.cpu);
         if debug::is_armed(&self.cpu) && debug::breaks_at(&mut self.cpu) {
-            self.cursor = None;
             return;
         }
         self.cpu.flags.set_control(bit::RF, false);
-        self.run_part(1);
+        self.run_at_most(1);
         if self.cpu.memory.mmio.is_waiting() {
             return;
         }
@@ -242,34 +271,37 @@ impl Runner {
         }
     }
 
-    /// The ops of the block at RIP.
-    fn block(&mut self) -> Result<Rc<[Op]>, Abort> {
-        let (rip, size) = (self.cpu.rip, code_size(&self.cpu));
-        let mode = self.cpu.memory.mode;
-        if let Some(ops) = self.blocks.jump(rip, mode, size) {
-            return Ok(Rc::clone(ops));
+    /// The block at RIP.
+    fn block(&mut self) -> Result<Rc<Block>, Abort> {
+        let rip = self.cpu.rip;
+        if let Some(block) = self.blocks.jump(rip, &self.cpu.memory.circumstances) {
+            return Ok(Rc::clone(block));
         }
         let linear = self.cpu.code_address()?;
         let physical = self.cpu.memory.fetch(linear)?.0;
         if self.cpu.memory.ram.page(physical >> PAGE_BITS).is_none() {
             return self.cpu.memory.abort(code_outside_of_ram(rip));
         }
-        let place = Place { physical, size };
+        let place = Place { physical, size: self.cpu.code_size() };
         let known = self.blocks.find(rip, place).map(Rc::clone);
         let block = match known {
             Some(block) if self.reaches_the_same_page(&block, linear)? => block,
-            _ => {
-                let block = decode::block(&mut self.cpu, decode::Entry { rip, linear, physical, size })?;
-                self.cpu.memory.watch_code(physical >> PAGE_BITS);
-                block.second_page.into_iter().for_each(|page| self.cpu.memory.watch_code(page));
-                self.blocks.insert(place, Rc::clone(&block));
-                block
-            }
+            _ => self.decode(decode::Entry { rip, linear, physical, size: place.size })?,
         };
-        let is_global = self.cpu.memory.is_global_code(linear);
-        let ops = Rc::clone(&block.ops);
-        self.blocks.remember_jump(rip, mode, is_global, place, block);
-        Ok(ops)
+        let circumstances = self.cpu.memory.circumstances_of_code(linear);
+        self.blocks.remember_jump(rip, circumstances, place, Rc::clone(&block));
+        Ok(block)
+    }
+
+    fn decode(&mut self, entry: decode::Entry) -> Result<Rc<Block>, Abort> {
+        let block = decode::block(&mut self.cpu, entry)?;
+        let first = entry.physical >> PAGE_BITS;
+        [Some(first), block.second_page]
+            .into_iter()
+            .flatten()
+            .for_each(|page| self.cpu.memory.watch_code(page));
+        self.blocks.insert(Place { physical: entry.physical, size: entry.size }, Rc::clone(&block));
+        Ok(block)
     }
 
     /// Whether the last instruction of a known block is still the same, if it reaches into another page.
@@ -285,39 +317,35 @@ impl Runner {
     }
 }
 
-fn code_size(cpu: &Cpu) -> CodeSize {
-    if cpu.is_long() { CodeSize::Long } else { CodeSize::Compatibility }
-}
-
 /// Executes ops of a block that begins at `start`, one after the other.
 #[inline]
-fn execute(cpu: &mut Cpu, ops: &[Op], start: u64) -> Ended {
+fn execute(cpu: &mut Cpu, ops: &[Op], start: u64) {
     cpu.registers[usize::from(number::BLOCK)] = start;
     for (done, op) in ops.iter().enumerate() {
         match (op.execute)(cpu, op) {
             Ok(Step::Next) => {}
-            Ok(step) => {
-                cpu.retired += done as u64 + 1;
-                match step {
-                    Step::Next | Step::Jump => {}
-                    Step::Again => stay(cpu, op),
-                    Step::Leave => cpu.rip = cpu.rip_after(op),
-                }
-                return Ended::Left;
-            }
-            Err(Abort) => {
-                cpu.retired += done as u64;
-                cpu.rip = cpu.rip_of(op);
-                aborted(cpu, Some(op));
-                return Ended::Left;
-            }
+            result => return finish(cpu, op, done as u64, result),
         }
     }
     cpu.retired += ops.len() as u64;
     if let Some(last) = ops.last() {
         cpu.rip = cpu.rip_after(last);
     }
-    Ended::Whole
+}
+
+/// A block ends with `op`, after `done` other ones.
+#[inline]
+fn finish(cpu: &mut Cpu, op: &Op, done: u64, result: Result<Step, Abort>) {
+    cpu.retired += done + u64::from(result.is_ok());
+    match result {
+        Ok(Step::Jump) => {}
+        Ok(Step::Again) => stay(cpu, op),
+        Ok(Step::Leave | Step::Next) => cpu.rip = cpu.rip_after(op),
+        Err(Abort) => {
+            cpu.rip = cpu.rip_of(op);
+            aborted(cpu, Some(op));
+        }
+    }
 }
 
 /// A REP string has iterations left. Events in between find RF set, so that its breakpoint does not come again

@@ -3,10 +3,10 @@
 use outlive_engine::{GuestRam, Segment, VcpuState};
 use vm_memory::{Bytes, GuestAddress};
 
-use crate::block::CodeSize;
 use crate::cpu::Cpu;
 use crate::decode;
 use crate::fault::{Abort, Exception, Reason};
+use crate::memory::circumstances::CodeSize;
 use crate::op::Step;
 use crate::{cpu, state};
 

@@ -18,9 +18,10 @@ use std::rc::Rc;
 
 use iced_x86::{Decoder, DecoderError, DecoderOptions, FlowControl, Instruction};
 
-use crate::block::{Block, CodeSize};
+use crate::block::Block;
 use crate::cpu::Cpu;
 use crate::fault::{Abort, Exception};
+use crate::memory::circumstances::CodeSize;
 use crate::memory::{PAGE_BITS, PAGE_SIZE};
 use crate::op::{Execute, Op, Step};
 
@@ -215,17 +216,17 @@ fn is_too_long(bytes: &[u8], size: CodeSize) -> bool {
 }
 
 /// #UD.
-pub(crate) fn undefined(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
+pub(crate) extern "sysv64-unwind" fn undefined(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
     cpu.raise(Exception::UNDEFINED)
 }
 
 /// #GP(0): more than 15 bytes.
-fn too_long(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn too_long(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
     cpu.raise(Exception::PROTECTION)
 }
 
 /// The instruction goes on where there is no RAM.
-fn outside(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn outside(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let rip = cpu.rip_of(op);
     cpu.memory.abort(crate::run::code_outside_of_ram(rip))
 }

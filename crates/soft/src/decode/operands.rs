@@ -2,9 +2,9 @@
 
 use iced_x86::{Instruction, OpKind, Register};
 
-use crate::block::CodeSize;
 use crate::cpu::number;
 use crate::decode::undefined;
+use crate::memory::circumstances::CodeSize;
 use crate::op::{Op, address, property, segment};
 
 /// An op without operands.

@@ -1,7 +1,7 @@
 //! What an instruction begins with and what it leaves behind, in a form that both sides can fill in.
 
 use super::layout::IMAGE_BYTES;
-use crate::block::CodeSize;
+use crate::memory::circumstances::CodeSize;
 
 /// Where the first 416 bytes of FXSAVE's format hold what (Intel SDM volume 1, 10.5.1).
 #[repr(C)]

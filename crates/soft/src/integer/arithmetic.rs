@@ -146,7 +146,10 @@ fn keeping_carry(flags: &mut Flags, compute: impl FnOnce(&mut Flags) -> u64) -> 
     result
 }
 
-fn binary<W: Width, O: Binary, D: Place, S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn binary<W: Width, O: Binary, D: Place, S: Source>(
+    cpu: &mut Cpu,
+    op: &Op,
+) -> Result<Step, Abort> {
     if O::IS_WRITTEN {
         let b = S::get::<W>(cpu, op)?;
         return D::update::<W>(cpu, op, |flags, a| O::compute::<W>(flags, a, b));
@@ -157,7 +160,7 @@ fn binary<W: Width, O: Binary, D: Place, S: Source>(cpu: &mut Cpu, op: &Op) -> R
     Ok(Step::Next)
 }
 
-fn unary<W: Width, O: Unary, D: Place>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn unary<W: Width, O: Unary, D: Place>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     D::update::<W>(cpu, op, O::compute::<W>)
 }
 

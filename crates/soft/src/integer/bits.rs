@@ -56,7 +56,10 @@ impl Change for Complement {
 
 /// BT and its kin with a bit number that is taken modulo the width: all forms but those with memory and a
 /// register. Only CF changes, also of the flags that the manual leaves undefined.
-fn test<W: Width, O: Change, D: Place, S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn test<W: Width, O: Change, D: Place, S: Source>(
+    cpu: &mut Cpu,
+    op: &Op,
+) -> Result<Step, Abort> {
     let number = S::get::<W>(cpu, op)? % u64::from(W::BITS);
     if O::IS_WRITTEN {
         return D::update::<W>(cpu, op, |flags, value| {
@@ -71,7 +74,7 @@ fn test<W: Width, O: Change, D: Place, S: Source>(cpu: &mut Cpu, op: &Op) -> Res
 
 /// BT and its kin with memory and a register: the bit number has a sign and reaches as far as it says. What is
 /// accessed is a whole operand that contains the bit (Intel SDM volume 2, BT).
-fn test_string<W: Width, O: Change>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn test_string<W: Width, O: Change>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let number = W::sign_extend(cpu.get::<W>(op.a)) as i64;
     let operands = number.div_euclid(W::BITS.into());
     let number = number.rem_euclid(W::BITS.into());
@@ -142,7 +145,7 @@ impl Scan for Lzcnt {
 /// BSF and BSR leave their destination, upper half and all, if the source is zero, as current processors do; of
 /// the flags they then change only ZF. Else the flags that the manual leaves undefined are those of logic with
 /// this result. TZCNT and LZCNT change CF and ZF only.
-fn scan<W: Width, O: Scan, S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn scan<W: Width, O: Scan, S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let value = S::get::<W>(cpu, op)?;
     if O::FINDS && value == 0 {
         cpu.flags.set_zero(true);

@@ -33,19 +33,22 @@ fn relative<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<u64, Abort> {
     target::<W>(cpu, block.wrapping_add(op.immediate))
 }
 
-fn jump<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn jump<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     cpu.rip = relative::<W>(cpu, op)?;
     Ok(Step::Jump)
 }
 
-fn jump_if<const CONDITION: u8, W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn jump_if<const CONDITION: u8, W: Width>(
+    cpu: &mut Cpu,
+    op: &Op,
+) -> Result<Step, Abort> {
     if !cpu.flags.condition::<CONDITION>() {
         return Ok(Step::Next);
     }
     jump::<W>(cpu, op)
 }
 
-fn jump_indirect<W: Width, S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn jump_indirect<W: Width, S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let value = S::get::<W>(cpu, op)?;
     cpu.rip = target::<W>(cpu, value)?;
     Ok(Step::Jump)
@@ -60,19 +63,19 @@ fn call_to<W: Width>(cpu: &mut Cpu, op: &Op, target: u64) -> Result<Step, Abort>
     Ok(Step::Jump)
 }
 
-fn call<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn call<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let target = relative::<W>(cpu, op)?;
     call_to::<W>(cpu, op, target)
 }
 
-fn call_indirect<W: Width, S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn call_indirect<W: Width, S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let value = S::get::<W>(cpu, op)?;
     let target = target::<W>(cpu, value)?;
     call_to::<W>(cpu, op, target)
 }
 
 /// RET. The operand that says how much more to pop is 0 if there is none.
-fn ret<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn ret<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let value = cpu.stack_load::<W>(cpu.stack_offset::<W>(0))?;
     cpu.rip = target::<W>(cpu, value)?;
     let pointer = cpu.stack_offset::<W>(W::BYTES as u64 + op.immediate);
@@ -88,7 +91,10 @@ mod also {
 }
 
 /// LOOP, LOOPE, LOOPNE, with a count of width `C`.
-fn count_down<const ALSO: u8, W: Width, C: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn count_down<const ALSO: u8, W: Width, C: Width>(
+    cpu: &mut Cpu,
+    op: &Op,
+) -> Result<Step, Abort> {
     let count = cpu.get::<C>(number::RCX).wrapping_sub(1) & C::MASK;
     let also = match ALSO {
         also::ZERO => cpu.flags.zero(),
@@ -105,7 +111,10 @@ fn count_down<const ALSO: u8, W: Width, C: Width>(cpu: &mut Cpu, op: &Op) -> Res
 }
 
 /// JCXZ, JECXZ, JRCXZ, with a count of width `C`.
-fn jump_if_count_is_zero<W: Width, C: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn jump_if_count_is_zero<W: Width, C: Width>(
+    cpu: &mut Cpu,
+    op: &Op,
+) -> Result<Step, Abort> {
     if cpu.get::<C>(number::RCX) != 0 {
         return Ok(Step::Next);
     }

@@ -25,7 +25,7 @@ fn finish(cpu: &mut Cpu, al: u64, carry: bool, adjust: bool) {
 }
 
 /// AAA and AAS: add or subtract 0x106 to or from AX if the digit in AL needs it.
-fn adjust_digit<const SUBTRACT: bool>(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn adjust_digit<const SUBTRACT: bool>(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
     let ax = cpu.get::<Word>(number::RAX);
     let needed = ax & 0xf > 9 || cpu.flags.adjust();
     let ax = match (needed, SUBTRACT) {
@@ -39,7 +39,7 @@ fn adjust_digit<const SUBTRACT: bool>(cpu: &mut Cpu, _: &Op) -> Result<Step, Abo
 }
 
 /// DAA and DAS (Intel SDM volume 2).
-fn adjust_digits<const SUBTRACT: bool>(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn adjust_digits<const SUBTRACT: bool>(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
     let old = cpu.get::<Byte>(AL);
     let apply =
         |al: u64, amount: u64| if SUBTRACT { al.wrapping_sub(amount) } else { al.wrapping_add(amount) };
@@ -60,7 +60,7 @@ fn adjust_digits<const SUBTRACT: bool>(cpu: &mut Cpu, _: &Op) -> Result<Step, Ab
 }
 
 /// AAM: #DE if the base is zero.
-fn split_digits(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn split_digits(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let (al, base) = (cpu.get::<Byte>(AL), op.immediate & 0xff);
     if base == 0 {
         return cpu.raise(Exception::DIVIDE);
@@ -71,7 +71,7 @@ fn split_digits(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
 }
 
 /// AAD.
-fn join_digits(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn join_digits(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let (high, low) = (cpu.get::<Byte>(AH), cpu.get::<Byte>(AL));
     let al = high.wrapping_mul(op.immediate).wrapping_add(low) & 0xff;
     cpu.set::<Byte>(AH, 0);
@@ -80,7 +80,7 @@ fn join_digits(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
 }
 
 /// BOUND: #BR unless the signed index is within the two bounds in memory.
-fn bound<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn bound<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let signed = |value: u64| W::sign_extend(value) as i64;
     let index = signed(First::get::<W>(cpu, op)?);
     let lower = cpu.load_operand::<W>(op)?;

@@ -12,7 +12,7 @@ use crate::op::{Execute, Op, Step};
 use crate::width::{Dword, Width};
 
 /// XCHG of two registers.
-fn swap<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn swap<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let (a, b) = (cpu.get::<W>(op.a), cpu.get::<W>(op.b));
     cpu.set::<W>(op.a, b);
     cpu.set::<W>(op.b, a);
@@ -20,7 +20,7 @@ fn swap<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
 }
 
 /// XCHG of memory and a register.
-fn swap_memory<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn swap_memory<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let new = cpu.get::<W>(op.a);
     let mut old = 0;
     let linear = cpu.address(op, W::BYTES, Kind::Write)?;
@@ -33,7 +33,7 @@ fn swap_memory<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
 }
 
 /// XADD of two registers. If they are the same, it ends up with the sum (Intel SDM volume 2, XADD).
-fn exchange_add<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn exchange_add<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let (a, b) = (cpu.get::<W>(op.a), cpu.get::<W>(op.b));
     let sum = a.wrapping_add(b) & W::MASK;
     cpu.flags.after_addition::<W>(a, b, sum);
@@ -43,7 +43,7 @@ fn exchange_add<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
 }
 
 /// XADD of a register to memory.
-fn exchange_add_memory<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn exchange_add_memory<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let b = cpu.get::<W>(op.a);
     let mut old = 0;
     let linear = cpu.address(op, W::BYTES, Kind::Write)?;
@@ -59,7 +59,7 @@ fn exchange_add_memory<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> 
 
 /// CMPXCHG of two registers. Only the register that the manual says is loaded is written to: the other one keeps
 /// its upper half with 32 bits.
-fn compare_exchange<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn compare_exchange<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let (wanted, old) = (cpu.get::<W>(number::RAX), cpu.get::<W>(op.a));
     cpu.flags.after_subtraction::<W>(wanted, old, wanted.wrapping_sub(old) & W::MASK);
     if wanted == old {
@@ -71,7 +71,7 @@ fn compare_exchange<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
 }
 
 /// CMPXCHG of memory, which is always written to: with what was there if the comparison fails.
-fn compare_exchange_memory<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn compare_exchange_memory<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let (wanted, new) = (cpu.get::<W>(number::RAX), cpu.get::<W>(op.a));
     let mut old = 0;
     let linear = cpu.address(op, W::BYTES, Kind::Write)?;
@@ -87,7 +87,7 @@ fn compare_exchange_memory<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abo
 }
 
 /// CMPXCHG8B: EDX:EAX against memory, ECX:EBX into it. Of the flags only ZF changes.
-fn compare_exchange_8(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn compare_exchange_8(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let pair = |cpu: &Cpu, high, low| cpu.get::<Dword>(high) << 32 | cpu.get::<Dword>(low);
     let wanted = pair(cpu, number::RDX, number::RAX);
     let new = pair(cpu, number::RCX, number::RBX);
@@ -106,7 +106,7 @@ fn compare_exchange_8(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
 }
 
 /// CMPXCHG16B: RDX:RAX against memory, RCX:RBX into it. #GP(0) if the operand is not aligned.
-fn compare_exchange_16(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn compare_exchange_16(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let pair = |cpu: &Cpu, high, low| u128::from(cpu.register(high)) << 64 | u128::from(cpu.register(low));
     let wanted = pair(cpu, number::RDX, number::RAX);
     let new = pair(cpu, number::RCX, number::RBX);
@@ -222,7 +222,7 @@ mod tests {
                     rip: entry,
                     linear: entry,
                     physical: entry,
-                    size: crate::block::CodeSize::Long,
+                    size: crate::memory::circumstances::CodeSize::Long,
                 },
             );
             let op = block.expect("it is mapped").ops[0];

@@ -16,39 +16,39 @@ const AH: u8 = 1;
 /// Those that LAHF and SAHF know, besides one that is always set.
 const LOW: u64 = bit::SF | bit::ZF | bit::AF | bit::PF | bit::CF;
 
-fn clear_carry(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn clear_carry(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
     cpu.flags.set_carry(false);
     Ok(Step::Next)
 }
 
-fn set_carry(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn set_carry(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
     cpu.flags.set_carry(true);
     Ok(Step::Next)
 }
 
-fn complement_carry(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn complement_carry(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
     let carry = cpu.flags.carry();
     cpu.flags.set_carry(!carry);
     Ok(Step::Next)
 }
 
-fn clear_direction(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn clear_direction(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
     cpu.flags.set_control(bit::DF, false);
     Ok(Step::Next)
 }
 
-fn set_direction(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn set_direction(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
     cpu.flags.set_control(bit::DF, true);
     Ok(Step::Next)
 }
 
-fn lahf(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn lahf(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
     let bits = cpu.flags.bits() & (LOW | bit::FIXED);
     cpu.set::<Byte>(AH, bits);
     Ok(Step::Next)
 }
 
-fn sahf(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn sahf(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
     let overflow = cpu.flags.bits() & bit::OF;
     let bits = cpu.get::<Byte>(AH) & LOW;
     cpu.flags.set_arithmetic(overflow | bits);
@@ -56,18 +56,18 @@ fn sahf(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
 }
 
 /// SALC: AL becomes all ones if CF is set, else zero.
-fn salc(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn salc(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
     let value = if cpu.flags.carry() { 0xff } else { 0 };
     cpu.set::<Byte>(2 * number::RAX, value);
     Ok(Step::Next)
 }
 
-fn nothing(_: &mut Cpu, _: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn nothing(_: &mut Cpu, _: &Op) -> Result<Step, Abort> {
     Ok(Step::Next)
 }
 
 /// CLFLUSH: there are no caches, but a bad address faults as in a load (Intel SDM volume 2, CLFLUSH).
-fn flush_line(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn flush_line(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let linear = cpu.address(op, 1, Kind::Read)?;
     cpu.memory.check_read(linear)?;
     Ok(Step::Next)

@@ -10,19 +10,19 @@ use crate::op::{Execute, Op, Step};
 use crate::width::{Dword, Width, Word};
 
 /// PUSH RSP pushes what RSP was before.
-fn push<W: Width, S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn push<W: Width, S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let value = S::get::<W>(cpu, op)?;
     cpu.push::<W>(value)
 }
 
 /// POP RSP leaves what was popped.
-fn pop<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn pop<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let value = cpu.pop::<W>()?;
     First::put::<W>(cpu, op, value)
 }
 
 /// POP to memory: an address made from RSP is made from the new one (Intel SDM volume 2, POP).
-fn pop_to_memory<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn pop_to_memory<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let before = cpu.register(number::RSP);
     let value = cpu.pop::<W>()?;
     let stored = cpu.store_operand::<W>(op, value);
@@ -33,7 +33,7 @@ fn pop_to_memory<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
 }
 
 /// PUSHA.
-fn push_all<W: Width>(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn push_all<W: Width>(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
     let offset =
         |cpu: &Cpu, slot: usize| cpu.stack_offset::<W>(((slot + 1) * W::BYTES).wrapping_neg() as u64);
     for slot in 0..8 {
@@ -45,11 +45,11 @@ fn push_all<W: Width>(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
     }
     let pointer = offset(cpu, 7);
     cpu.set_stack_pointer::<W>(pointer);
-    Ok(if cpu.memory.attention { Step::Leave } else { step })
+    Ok(if cpu.memory.must_be_looked_at() { Step::Leave } else { step })
 }
 
 /// POPA: all but the stack pointer, which only advances.
-fn pop_all<W: Width>(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn pop_all<W: Width>(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
     let mut values = [0; 8];
     for (slot, value) in values.iter_mut().enumerate() {
         *value = cpu.stack_load::<W>(cpu.stack_offset::<W>((slot * W::BYTES) as u64))?;
@@ -64,7 +64,7 @@ fn pop_all<W: Width>(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
     Ok(Step::Next)
 }
 
-fn leave<W: Width>(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn leave<W: Width>(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
     let mask = cpu.stack_mask::<W>();
     let frame = cpu.register(number::RBP) & mask;
     let value = cpu.stack_load::<W>(frame)?;
@@ -109,7 +109,7 @@ impl Pushed {
 /// ENTER: a frame of [`Op::immediate`] bytes with [`Op::extra`] levels of nesting. Faults if the frame's far end
 /// could not be written to, although it is not (Intel SDM volume 2, ENTER). RBP is set in the operand's width: words
 /// leave the rest of it in 64-bit mode, too, as processors do.
-fn enter<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn enter<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let level = usize::from(op.extra % 32);
     let below = |cpu: &Cpu, bytes: usize| cpu.stack_offset::<W>(bytes.wrapping_neg() as u64);
     let mask = cpu.stack_mask::<W>();
@@ -137,7 +137,7 @@ fn enter<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     }
     cpu.set::<W>(number::RBP, frame);
     cpu.set_stack_pointer::<W>(end);
-    Ok(if cpu.memory.attention { Step::Leave } else { step })
+    Ok(if cpu.memory.must_be_looked_at() { Step::Leave } else { step })
 }
 
 /// What executes an instruction of this module.

@@ -121,7 +121,10 @@ fn set_pair<W: Width>(cpu: &mut Cpu, high: u64, low: u64) {
 }
 
 /// MUL and IMUL with one operand.
-fn multiply<W: Width, N: Signs, S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn multiply<W: Width, N: Signs, S: Source>(
+    cpu: &mut Cpu,
+    op: &Op,
+) -> Result<Step, Abort> {
     let b = S::get::<W>(cpu, op)?;
     let product = N::product::<W>(cpu.get::<W>(number::RAX), b);
     after_product::<W, N>(&mut cpu.flags, product);
@@ -130,7 +133,10 @@ fn multiply<W: Width, N: Signs, S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Ste
 }
 
 /// IMUL with two or three operands: into the first one.
-fn multiply_into<W: Width, A: Source, B: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn multiply_into<W: Width, A: Source, B: Source>(
+    cpu: &mut Cpu,
+    op: &Op,
+) -> Result<Step, Abort> {
     let (a, b) = (A::get::<W>(cpu, op)?, B::get::<W>(cpu, op)?);
     let product = Signed::product::<W>(a, b);
     after_product::<W, Signed>(&mut cpu.flags, product);
@@ -139,7 +145,10 @@ fn multiply_into<W: Width, A: Source, B: Source>(cpu: &mut Cpu, op: &Op) -> Resu
 }
 
 /// DIV and IDIV.
-fn divide<W: Width, N: Signs, S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn divide<W: Width, N: Signs, S: Source>(
+    cpu: &mut Cpu,
+    op: &Op,
+) -> Result<Step, Abort> {
     let divisor = S::get::<W>(cpu, op)?;
     let (high, low) = pair::<W>(cpu);
     match N::divide::<W>(high, low, divisor) {

@@ -219,7 +219,10 @@ fn cut<W: Width>(count: u32) -> u32 {
     count & if W::BITS == 64 { 63 } else { 31 }
 }
 
-fn shift<W: Width, O: Shift, D: Place, C: Count>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn shift<W: Width, O: Shift, D: Place, C: Count>(
+    cpu: &mut Cpu,
+    op: &Op,
+) -> Result<Step, Abort> {
     let count = cut::<W>(C::get(cpu, op));
     D::update::<W>(cpu, op, |flags, value| match count {
         0 => value,
@@ -228,7 +231,10 @@ fn shift<W: Width, O: Shift, D: Place, C: Count>(cpu: &mut Cpu, op: &Op) -> Resu
 }
 
 /// [`Op::extra`] is the register that fills.
-fn double_shift<W: Width, O: DoubleShift, D: Place, C: Count>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn double_shift<W: Width, O: DoubleShift, D: Place, C: Count>(
+    cpu: &mut Cpu,
+    op: &Op,
+) -> Result<Step, Abort> {
     let count = cut::<W>(C::get(cpu, op));
     let filler = cpu.get::<W>(op.extra);
     D::update::<W>(cpu, op, |flags, value| match count {

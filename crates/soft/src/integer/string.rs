@@ -28,7 +28,7 @@ trait StringOperation: 'static {
     const COMPARES: bool = false;
 
     /// One iteration. It changes nothing if it aborts.
-    fn iterate<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort>;
+    extern "sysv64-unwind" fn iterate<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort>;
 
     /// Some iterations at once, `most` at most. How many: none if that is impossible.
     fn stretch<W: Width>(_: &mut Cpu, _: &Op, _most: u64) -> u64 {
@@ -77,7 +77,7 @@ fn destination(cpu: &mut Cpu, op: &Op, bytes: usize, kind: Kind) -> Result<u64, 
 }
 
 impl StringOperation for Movs {
-    fn iterate<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+    extern "sysv64-unwind" fn iterate<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
         let from = source(cpu, op, W::BYTES)?;
         let value = cpu.load::<W>(from)?;
         let to = destination(cpu, op, W::BYTES, Kind::Write)?;
@@ -100,7 +100,7 @@ impl StringOperation for Movs {
 }
 
 impl StringOperation for Stos {
-    fn iterate<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+    extern "sysv64-unwind" fn iterate<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
         let to = destination(cpu, op, W::BYTES, Kind::Write)?;
         let step = cpu.store::<W>(to, cpu.get::<W>(number::RAX))?;
         advance::<W>(cpu, op, number::RDI);
@@ -118,7 +118,7 @@ impl StringOperation for Stos {
 }
 
 impl StringOperation for Lods {
-    fn iterate<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+    extern "sysv64-unwind" fn iterate<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
         let from = source(cpu, op, W::BYTES)?;
         let value = cpu.load::<W>(from)?;
         cpu.set::<W>(number::RAX, value);
@@ -130,7 +130,7 @@ impl StringOperation for Lods {
 impl StringOperation for Scas {
     const COMPARES: bool = true;
 
-    fn iterate<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+    extern "sysv64-unwind" fn iterate<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
         let at = destination(cpu, op, W::BYTES, Kind::Read)?;
         let (a, b) = (cpu.get::<W>(number::RAX), cpu.load::<W>(at)?);
         cpu.flags.after_subtraction::<W>(a, b, a.wrapping_sub(b) & W::MASK);
@@ -142,7 +142,7 @@ impl StringOperation for Scas {
 impl StringOperation for Cmps {
     const COMPARES: bool = true;
 
-    fn iterate<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+    extern "sysv64-unwind" fn iterate<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
         let at = source(cpu, op, W::BYTES)?;
         let a = cpu.load::<W>(at)?;
         let at = destination(cpu, op, W::BYTES, Kind::Read)?;
@@ -230,12 +230,15 @@ unsafe fn fill_with<const BYTES: usize>(to: *mut u8, element: [u8; BYTES], count
     }
 }
 
-fn once<W: Width, O: StringOperation>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn once<W: Width, O: StringOperation>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     O::iterate::<W>(cpu, op)
 }
 
 /// With a repeat prefix. The run loop counts one step for the call.
-fn repeat<W: Width, O: StringOperation>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn repeat<W: Width, O: StringOperation>(
+    cpu: &mut Cpu,
+    op: &Op,
+) -> Result<Step, Abort> {
     let most = MOST.min(cpu.stop_at - cpu.retired);
     let mask = address_mask(op);
     let mut left = cpu.register(number::RCX) & mask;

@@ -11,13 +11,13 @@ use crate::memory::Kind;
 use crate::op::{Execute, Op, Step};
 use crate::width::{Byte, Dword, Qword, Width, Word};
 
-fn mov<W: Width, D: Place, S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn mov<W: Width, D: Place, S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let value = S::get::<W>(cpu, op)?;
     D::put::<W>(cpu, op, value)
 }
 
 /// MOV of the accumulator from a 64-bit absolute address.
-fn load_absolute<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn load_absolute<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let linear = cpu.linear_at(op, op.immediate, W::BYTES, Kind::Read)?;
     let value = cpu.load::<W>(linear)?;
     cpu.set::<W>(number::RAX, value);
@@ -25,42 +25,54 @@ fn load_absolute<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
 }
 
 /// MOV of the accumulator to a 64-bit absolute address.
-fn store_absolute<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn store_absolute<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let linear = cpu.linear_at(op, op.immediate, W::BYTES, Kind::Write)?;
     cpu.store::<W>(linear, cpu.get::<W>(number::RAX))
 }
 
-fn zero_extend<W: Width, N: Width, S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn zero_extend<W: Width, N: Width, S: Source>(
+    cpu: &mut Cpu,
+    op: &Op,
+) -> Result<Step, Abort> {
     let value = S::get::<N>(cpu, op)?;
     First::put::<W>(cpu, op, value)
 }
 
-fn sign_extend<W: Width, N: Width, S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn sign_extend<W: Width, N: Width, S: Source>(
+    cpu: &mut Cpu,
+    op: &Op,
+) -> Result<Step, Abort> {
     let value = S::get::<N>(cpu, op)?;
     First::put::<W>(cpu, op, N::sign_extend(value))
 }
 
-fn lea<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn lea<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let offset = cpu.offset(op);
     First::put::<W>(cpu, op, offset)
 }
 
 /// Reads its source in any case, and clears the upper half of a 32-bit destination in any case (Intel SDM
 /// volume 2, CMOVcc).
-fn move_if<const CONDITION: u8, W: Width, S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn move_if<const CONDITION: u8, W: Width, S: Source>(
+    cpu: &mut Cpu,
+    op: &Op,
+) -> Result<Step, Abort> {
     let new = S::get::<W>(cpu, op)?;
     let old = cpu.get::<W>(op.a);
     let value = if cpu.flags.condition::<CONDITION>() { new } else { old };
     First::put::<W>(cpu, op, value)
 }
 
-fn set_if<const CONDITION: u8, D: Place>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn set_if<const CONDITION: u8, D: Place>(
+    cpu: &mut Cpu,
+    op: &Op,
+) -> Result<Step, Abort> {
     let value = cpu.flags.condition::<CONDITION>();
     D::put::<Byte>(cpu, op, value.into())
 }
 
 /// BSWAP. With 16 bits its result is undefined; processors clear them.
-fn swap_bytes<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn swap_bytes<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let value = match W::BITS {
         16 => 0,
         bits => cpu.get::<W>(op.a).swap_bytes() >> (64 - bits),
@@ -69,7 +81,7 @@ fn swap_bytes<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
 }
 
 /// CBW, CWDE, CDQE: the accumulator's lower half, extended to the whole.
-fn widen<W: Width, N: Width>(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn widen<W: Width, N: Width>(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
     // AL has the same number as AX.
     let value = cpu.get::<N>(number::RAX);
     cpu.set::<W>(number::RAX, N::sign_extend(value));
@@ -77,14 +89,14 @@ fn widen<W: Width, N: Width>(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
 }
 
 /// CWD, CDQ, CQO: the accumulator's sign, in all bits of the data register.
-fn spread_sign<W: Width>(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn spread_sign<W: Width>(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
     let is_negative = cpu.get::<W>(number::RAX) & W::SIGN != 0;
     cpu.set::<W>(number::RDX, if is_negative { u64::MAX } else { 0 });
     Ok(Step::Next)
 }
 
 /// XLAT: AL indexes the table at RBX.
-fn translate(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn translate(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let offset = cpu.register(number::RBX).wrapping_add(cpu.get::<Byte>(number::RAX));
     let linear = cpu.linear_at(op, offset, 1, Kind::Read)?;
     let value = cpu.load::<Byte>(linear)?;

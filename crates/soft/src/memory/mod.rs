@@ -1,5 +1,6 @@
 //! Guest memory as instructions see it: linear addresses, paging, faults, and what lies outside of RAM.
 //!
+//! * [`circumstances`]: how long what is remembered of code holds;
 //! * [`tlb`]: the fast path of every access;
 //! * [`walk`]: the page walk behind it;
 //! * [`ram`]: guest RAM in host memory;
@@ -10,6 +11,8 @@
 //! [`Memory::reason`]. An instruction must do everything that can abort before it changes anything that
 //! software can see, or restore what it changed; so it can be executed again from its beginning.
 
+pub(crate) mod circumstances;
+mod fetches;
 pub(crate) mod mmio;
 pub(crate) mod ram;
 pub(crate) mod tlb;
@@ -20,6 +23,8 @@ use outlive_engine::{ControlRegisters, GuestPhysical, GuestRam};
 
 use crate::fault::{Abort, Exception, Reason, vector};
 use crate::op::Step;
+use circumstances::{Circumstances, CodeSize, Flush};
+use fetches::Fetches;
 use mmio::Mmio;
 use ram::Ram;
 use tlb::{Mode, Tlb};
@@ -44,6 +49,7 @@ pub(crate) enum Kind {
 pub(crate) struct Memory {
     pub(crate) ram: Ram,
     tlb: Tlb,
+    fetches: Fetches,
     pub(crate) paging: Paging,
     /// Who accesses, unless an instruction says otherwise.
     pub(crate) mode: Mode,
@@ -56,17 +62,8 @@ pub(crate) struct Memory {
     pub(crate) attention: bool,
     /// Pages with decoded code that were written to since the decoder looked last.
     written_code: Vec<u64>,
-    /// Which translations were forgotten since the decoder looked last.
-    flushed: Option<Flush>,
-}
-
-/// Which translations are forgotten.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub(crate) enum Flush {
-    /// All but those of global pages in the upper half of the address space.
-    Local,
-    /// All.
-    All,
+    /// What is remembered of code holds as long as these do.
+    pub(crate) circumstances: Circumstances,
 }
 
 /// Where an access leads.
@@ -93,6 +90,7 @@ impl Memory {
         Self {
             ram: Ram::new(ram),
             tlb: Tlb::new(),
+            fetches: Fetches::default(),
             paging: Paging::from_registers(&ControlRegisters::default()),
             mode: Mode::Supervisor,
             mmio: Mmio::default(),
@@ -100,7 +98,7 @@ impl Memory {
             reason: None,
             attention: false,
             written_code: Vec::new(),
-            flushed: None,
+            circumstances: Circumstances::new(Mode::Supervisor, CodeSize::Long),
         }
     }
 
@@ -167,6 +165,13 @@ impl Memory {
         Ok(())
     }
 
+    /// Whether the instruction under way has written to decoded code or out of RAM. An instruction that writes
+    /// several times asks this, and not [`attention`](Self::attention), which may be set for reasons that are not
+    /// the guest's, such as a stop within the block.
+    pub(crate) fn must_be_looked_at(&self) -> bool {
+        !self.written_code.is_empty() || self.mmio.has_writes()
+    }
+
     /// Checks that the byte at `linear` can be read, without reading it.
     pub(crate) fn check_read(&mut self, linear: u64) -> Result<(), Abort> {
         self.place(self.mode, Kind::Read, linear).map(|_| ())
@@ -202,32 +207,45 @@ impl Memory {
 
     /// The physical address of the instruction byte at `linear`.
     pub(crate) fn fetch(&mut self, linear: u64) -> Result<GuestPhysical, Abort> {
-        if let Some(physical) = self.tlb.lookup_fetch(self.mode, linear) {
-            return Ok(GuestPhysical(physical));
+        match self.fetches.lookup(self.mode, linear) {
+            Some((physical, _)) => Ok(GuestPhysical(physical)),
+            None => Ok(self.translate(self.mode, Kind::Fetch, linear)?.physical),
         }
-        Ok(self.translate(self.mode, Kind::Fetch, linear)?.physical)
+    }
+
+    /// The number of the circumstances under which the instruction byte at `linear` stays where it is. It was
+    /// fetched a moment ago.
+    pub(crate) fn circumstances_of_code(&self, linear: u64) -> u64 {
+        let is_global = self.fetches.lookup(self.mode, linear).is_some_and(|(_, is_global)| is_global);
+        self.circumstances.number(is_global && is_in_upper_half(linear))
     }
 
     /// Forgets all translations.
     pub(crate) fn flush(&mut self) {
         self.tlb.flush();
+        self.fetches.flush(Flush::All);
         self.note_flush(Flush::All);
     }
 
     /// Forgets all translations but those of global pages.
     fn flush_local(&mut self) {
         self.tlb.flush_local();
+        self.fetches.flush(Flush::Local);
         self.note_flush(Flush::Local);
     }
 
     /// Forgets the translation of one page.
     pub(crate) fn flush_page(&mut self, linear: u64) {
         let flush = self.tlb.flush_page(linear);
+        match flush {
+            Flush::All => self.fetches.flush(Flush::All),
+            Flush::Local => self.fetches.flush_page(linear),
+        }
         self.note_flush(if is_in_upper_half(linear) { Flush::All } else { flush });
     }
 
     fn note_flush(&mut self, flush: Flush) {
-        self.flushed = self.flushed.max(Some(flush));
+        self.circumstances.forget(flush);
         self.attention = true;
     }
 
@@ -246,23 +264,20 @@ impl Memory {
         self.attention = true;
     }
 
-    /// Which translations were forgotten since the last call.
-    pub(crate) fn take_flush(&mut self) -> Option<Flush> {
-        self.flushed.take()
-    }
-
-    /// Whether the instruction at `linear`, which was fetched a moment ago, is in a global page of the upper half
-    /// of the address space.
-    pub(crate) fn is_global_code(&self, linear: u64) -> bool {
-        is_in_upper_half(linear) && self.tlb.is_global_fetch(self.mode, linear)
-    }
-
     /// The pages with decoded code that were written to since the last call. They count as pages without
     /// code from now on.
     pub(crate) fn take_written_code(&mut self) -> Vec<u64> {
         let pages = std::mem::take(&mut self.written_code);
         pages.iter().for_each(|&page| self.ram.set_code(page, false));
+        if !pages.is_empty() {
+            self.forget_links();
+        }
         pages
+    }
+
+    /// What remembers the way to code finds it anew from now on.
+    pub(crate) fn forget_links(&mut self) {
+        self.circumstances.forget(Flush::All);
     }
 
     /// Instructions are being decoded from `page`: from now on writes to it are seen.
@@ -282,13 +297,14 @@ impl Memory {
         Err(Abort)
     }
 
-    /// Who accesses from now on: ring 3 or not, with alignment checks or without.
-    pub(crate) fn set_mode(&mut self, is_user: bool, aligned: bool) {
+    /// Who accesses from now on (ring 3 or not, with alignment checks or without), and how code is decoded.
+    pub(crate) fn set_mode(&mut self, is_user: bool, aligned: bool, size: CodeSize) {
         self.mode = match (is_user, aligned) {
             (false, _) => Mode::Supervisor,
             (true, false) => Mode::User,
             (true, true) => Mode::UserAligned,
         };
+        self.circumstances.set(self.mode, size);
     }
 
     /// Another address space: all translations but those of global pages are forgotten.
@@ -349,7 +365,8 @@ impl Memory {
         let is_special = mode == Mode::UserAligned || self.watch.is_in_page(linear);
         let (kind_of_page, physical) = (translation.page, translation.physical.0);
         if kind == Kind::Fetch {
-            self.tlb.insert_fetch(mode, linear, physical & !(PAGE_SIZE - 1), kind_of_page);
+            self.fetches.insert(mode, linear, physical, kind_of_page);
+            self.tlb.note_page(linear, kind_of_page);
         } else if !is_special && (kind != Kind::Write || !page.has_code) {
             self.tlb.insert(mode, kind, linear, page.host, kind_of_page);
         }
@@ -425,8 +442,7 @@ impl Memory {
         if let Some(second) = second {
             self.write_part(second, high);
         }
-        let must_be_looked_at = !self.written_code.is_empty() || self.mmio.has_writes();
-        Ok(if must_be_looked_at { Step::Leave } else { Step::Next })
+        Ok(if self.must_be_looked_at() { Step::Leave } else { Step::Next })
     }
 
     #[cold]
@@ -438,7 +454,7 @@ impl Memory {
         self.check_place(self.mode, linear, BYTES)?;
         self.check_write(linear, BYTES)?;
         let value = self.read_slowly(self.mode, linear)?;
-        self.write_slowly(self.mode, linear, &change(value))
+        self.write_watched(linear, &change(value))
     }
 
     fn write_part(&mut self, place: Place, part: &[u8]) {

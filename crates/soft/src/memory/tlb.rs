@@ -12,20 +12,21 @@
 
 use rustc_hash::FxHashSet;
 
+use super::circumstances::Flush;
 use super::walk::PageKind;
-use super::{Flush, Kind, PAGE_BITS, PAGE_SIZE};
+use super::{Kind, PAGE_BITS, PAGE_SIZE};
 
 /// Entries of each table; there is one for each kind of access in each mode.
 const ENTRIES: usize = 512;
-/// Kinds of access, rounded up to a power of two.
-const KINDS: usize = 4;
+/// Reads and writes. Fetches have a memory of their own: [`fetches`](super::fetches).
+const KINDS: usize = 2;
 const MODES: usize = 3;
 
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     /// The linear page's first address. In an empty entry, one that no access to this entry can match.
     page: u64,
-    /// What to add to a linear address to get the host's; for fetches, to get the physical one.
+    /// What to add to a linear address to get the host's.
     offset: u64,
 }
 
@@ -46,8 +47,6 @@ type Table = [Entry; ENTRIES];
 #[derive(Debug)]
 pub(crate) struct Tlb {
     tables: Box<[[Table; KINDS]; MODES]>,
-    /// Which of the entries for fetches are of global pages.
-    global_fetches: Box<[[bool; ENTRIES]; MODES]>,
     /// Which entries were filled since the last flush: with translations of one address space only, and with
     /// those of all (global pages, Intel SDM volume 3, 5.10.2.4). So a flush costs as much as was done since
     /// the last one.
@@ -83,7 +82,6 @@ impl Tlb {
         let table: Table = std::array::from_fn(empty);
         Self {
             tables: Box::new([[table; KINDS]; MODES]),
-            global_fetches: Box::new([[false; ENTRIES]; MODES]),
             local: Vec::new(),
             global: Vec::new(),
             large_pages: FxHashSet::default(),
@@ -96,12 +94,6 @@ impl Tlb {
     pub(crate) fn lookup(&self, mode: Mode, kind: Kind, linear: u64, bytes: usize) -> Option<*mut u8> {
         debug_assert!(kind != Kind::Fetch, "fetches are looked up by their own function");
         self.find(mode, kind, linear, bytes).map(|host| host as usize as *mut u8)
-    }
-
-    /// The physical address of the instruction byte at `linear`, if the buffer knows.
-    #[inline]
-    pub(crate) fn lookup_fetch(&self, mode: Mode, linear: u64) -> Option<u64> {
-        self.find(mode, Kind::Fetch, linear, 1)
     }
 
     #[inline]
@@ -117,17 +109,6 @@ impl Tlb {
         self.fill(mode, kind, linear, host_page as usize as u64, page);
     }
 
-    /// Remembers the physical address of the page of a linear one.
-    pub(crate) fn insert_fetch(&mut self, mode: Mode, linear: u64, physical_page: u64, page: PageKind) {
-        self.global_fetches[mode as usize][index(linear)] = page.is_global;
-        self.fill(mode, Kind::Fetch, linear, physical_page, page);
-    }
-
-    /// Whether the page of an instruction byte that the buffer knows is global.
-    pub(crate) fn is_global_fetch(&self, mode: Mode, linear: u64) -> bool {
-        self.global_fetches[mode as usize][index(linear)]
-    }
-
     fn fill(&mut self, mode: Mode, kind: Kind, linear: u64, target: u64, of: PageKind) {
         let page = linear & !(PAGE_SIZE - 1);
         let index = index(linear);
@@ -139,8 +120,13 @@ impl Tlb {
         } else {
             filled.push(Slot { mode, kind, index: index as u16 });
         }
-        if of.bits > PAGE_BITS {
-            self.large_pages.insert((linear >> of.bits, of.bits));
+        self.note_page(linear, of);
+    }
+
+    /// Notes that a piece of a page is remembered, here or elsewhere.
+    pub(crate) fn note_page(&mut self, linear: u64, page: PageKind) {
+        if page.bits > PAGE_BITS {
+            self.large_pages.insert((linear >> page.bits, page.bits));
         }
     }
 
@@ -235,12 +221,11 @@ mod tests {
         let host = memory.as_mut_ptr();
         tlb.insert(Mode::Supervisor, Kind::Read, 0x1000, host, PageKind { is_global: true, bits: 12 });
         tlb.insert(Mode::Supervisor, Kind::Read, 0x2000, host, PageKind { is_global: false, bits: 12 });
-        tlb.insert_fetch(Mode::Supervisor, 0x3000, 0x7000, PageKind { is_global: false, bits: 12 });
         let known =
             |tlb: &Tlb| [0x1000, 0x2000].map(|at| tlb.lookup(Mode::Supervisor, Kind::Read, at, 1).is_some());
-        assert_eq!((known(&tlb), tlb.lookup_fetch(Mode::Supervisor, 0x3123)), ([true, true], Some(0x7123)));
+        assert_eq!(known(&tlb), [true, true]);
         tlb.flush_local();
-        assert_eq!((known(&tlb), tlb.lookup_fetch(Mode::Supervisor, 0x3123)), ([true, false], None));
+        assert_eq!(known(&tlb), [true, false]);
         tlb.flush();
         assert_eq!(known(&tlb), [false, false]);
     }

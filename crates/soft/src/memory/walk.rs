@@ -107,8 +107,9 @@ impl Rights {
 }
 
 /// Translates a canonical linear address for an access, and marks the entries on the way as the processor
-/// does: accessed in each, dirty in the last one if it is a write. An access that faults marks nothing, so
-/// that what is marked does not depend on how far a walk got.
+/// does (Intel SDM volume 3, 5.8): an entry that leads to another table is accessed as soon as it has led there,
+/// even if the access faults further on, as paging-structure caches need it (5.10.3.1); the entry of the page is
+/// accessed, and dirty if it is a write, only if the access is allowed.
 pub(crate) fn walk(
     ram: &Ram,
     paging: &Paging,
@@ -125,10 +126,9 @@ pub(crate) fn walk(
     if mode != Mode::Supervisor {
         fault |= code::USER;
     }
-    let mut path = [(0, 0); 4];
     let mut rights = Rights { writable: true, user: true, executable: true };
     let mut table = paging.root & entry::ADDRESS;
-    for (depth, level) in (0..4u32).rev().enumerate() {
+    for level in (0..4u32).rev() {
         let shift = PAGE_BITS + 9 * level;
         let at = table + (linear >> shift & 511) * 8;
         // Where there is no RAM, an entry reads as all ones, which has reserved bits set.
@@ -141,18 +141,19 @@ pub(crate) fn walk(
             return Err(fault | code::PRESENT | code::RESERVED);
         }
         rights = rights.and(value);
-        path[depth] = (at, value);
         if is_page {
             if !rights.allow(mode, kind, paging) {
                 return Err(fault | code::PRESENT);
             }
-            mark(ram, &path[..=depth], kind == Kind::Write);
+            let dirty = if kind == Kind::Write { entry::DIRTY } else { 0 };
+            mark(ram, at, value, entry::ACCESSED | dirty);
             let is_global = paging.global_pages && value & entry::GLOBAL != 0;
             let page = PageKind { is_global, bits: shift };
             let offset = (1u64 << shift) - 1;
             let physical = GuestPhysical(value & entry::ADDRESS & !offset | linear & offset);
             return Ok(Translation { physical, page });
         }
+        mark(ram, at, value, entry::ACCESSED);
         table = value & entry::ADDRESS;
     }
     unreachable!("level 0 is always a page")
@@ -190,14 +191,10 @@ fn reserved(level: u32, is_page: bool, paging: &Paging) -> u64 {
     entry::RESERVED_ADDRESS | no_execute | by_level
 }
 
-/// Sets the accessed bits on the way, and the dirty bit at its end for a write.
-fn mark(ram: &Ram, path: &[(u64, u64)], write: bool) {
-    let last = path.len() - 1;
-    for (depth, &(at, value)) in path.iter().enumerate() {
-        let wanted = value | entry::ACCESSED | if write && depth == last { entry::DIRTY } else { 0 };
-        if wanted != value {
-            store(ram, at, wanted);
-        }
+/// Sets bits in an entry, unless they are set.
+fn mark(ram: &Ram, at: u64, value: u64, bits: u64) {
+    if value & bits != bits {
+        store(ram, at, value | bits);
     }
 }
 

@@ -47,7 +47,7 @@ trait Approximation {
     fn of(number: u32) -> u32;
 }
 
-fn packed<A: Approximation, S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn packed<A: Approximation, S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     check_xmm(cpu)?;
     let b = S::load(cpu, op)?;
     let lane = |at: u32| u128::from(A::of((b >> at) as u32)) << at;
@@ -55,7 +55,7 @@ fn packed<A: Approximation, S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, A
     Ok(Step::Next)
 }
 
-fn scalar<A: Approximation, S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn scalar<A: Approximation, S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     check_xmm(cpu)?;
     let value = A::of(S::load(cpu, op)? as u32);
     let a = cpu.vectors.get(op.a);

@@ -21,7 +21,7 @@ trait Arithmetic: host::Instruction {
     }
 }
 
-fn run<A: Arithmetic, S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn run<A: Arithmetic, S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     check_xmm(cpu)?;
     let b = S::load(cpu, op)?;
     let a = cpu.vectors.get(op.a);

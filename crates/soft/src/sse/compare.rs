@@ -32,7 +32,10 @@ trait Predicate {
     fn run(cpu: &mut Cpu, a: u128, b: u128, predicate: u8) -> Result<u128, Abort>;
 }
 
-fn by_predicate<P: Predicate, S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn by_predicate<P: Predicate, S: Source>(
+    cpu: &mut Cpu,
+    op: &Op,
+) -> Result<Step, Abort> {
     check_xmm(cpu)?;
     let b = S::load(cpu, op)?;
     let value = P::run(cpu, cpu.vectors.get(op.a), b, op.immediate as u8 & 7)?;
@@ -98,7 +101,10 @@ fn quick<T: Scalar>(a: u128, b: u128, predicate: u8) -> Option<u128> {
 }
 
 /// COMISS and the like. OF, SF and AF become 0.
-fn to_flags<C: host::Comparison, T: Scalar, S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn to_flags<C: host::Comparison, T: Scalar, S: Source>(
+    cpu: &mut Cpu,
+    op: &Op,
+) -> Result<Step, Abort> {
     check_xmm(cpu)?;
     let b = S::load(cpu, op)?;
     let a = cpu.vectors.get(op.a);

@@ -72,7 +72,7 @@ fn mmx(code: Code, form: Form) -> Option<Execute> {
     })
 }
 
-fn convert<I: Instruction, S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn convert<I: Instruction, S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     check_xmm(cpu)?;
     let b = S::load(cpu, op)?;
     let value = execute::<I>(cpu, cpu.vectors.get(op.a), b)?;
@@ -86,7 +86,7 @@ const fn narrowing(lanes: u32) -> Range {
 }
 
 /// CVTPD2PS.
-fn narrow_both<S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn narrow_both<S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     check_xmm(cpu)?;
     let b = S::load(cpu, op)?;
     let value = execute_ranged::<host::Cvtpd2ps>(cpu, cpu.vectors.get(op.a), b, &narrowing(2))?;
@@ -95,7 +95,7 @@ fn narrow_both<S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
 }
 
 /// CVTSD2SS.
-fn narrow<S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn narrow<S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     check_xmm(cpu)?;
     let b = S::load(cpu, op)?;
     let (a, number) = (cpu.vectors.get(op.a), f64::lowest(b));
@@ -110,7 +110,7 @@ fn narrow<S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
 }
 
 /// CVTSS2SD, which is exact.
-fn widen<S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn widen<S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     check_xmm(cpu)?;
     let b = S::load(cpu, op)?;
     let (a, number) = (cpu.vectors.get(op.a), f32::lowest(b));
@@ -171,7 +171,7 @@ impl Integers for f64 {
 }
 
 /// CVTSI2SS and CVTSI2SD. Small integers are exact, whatever MXCSR says.
-fn from_integer<I: FromInteger, W: Width, T: Integers, S: Source>(
+extern "sysv64-unwind" fn from_integer<I: FromInteger, W: Width, T: Integers, S: Source>(
     cpu: &mut Cpu,
     op: &Op,
 ) -> Result<Step, Abort> {
@@ -198,7 +198,10 @@ fn exact_integer<W: Width, T: Integers>(number: T) -> Option<i64> {
 }
 
 /// CVTSS2SI and CVTSD2SI.
-fn to_integer<I: ToInteger, W: Width, T: Integers, S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn to_integer<I: ToInteger, W: Width, T: Integers, S: Source>(
+    cpu: &mut Cpu,
+    op: &Op,
+) -> Result<Step, Abort> {
     check_xmm(cpu)?;
     let b = S::load(cpu, op)?;
     let value = match exact_integer::<W, T>(T::lowest(b)) {
@@ -211,7 +214,10 @@ fn to_integer<I: ToInteger, W: Width, T: Integers, S: Source>(cpu: &mut Cpu, op:
 
 /// CVTTSS2SI and CVTTSD2SI: as [`to_integer`], and inexact results too need nothing else while P is masked and
 /// its flag is set.
-fn truncate<I: ToInteger, W: Width, T: Integers, S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn truncate<I: ToInteger, W: Width, T: Integers, S: Source>(
+    cpu: &mut Cpu,
+    op: &Op,
+) -> Result<Step, Abort> {
     const USUAL: u32 = mxcsr::PRECISION | mxcsr::PRECISION << mxcsr::TO_MASK;
     check_xmm(cpu)?;
     let b = S::load(cpu, op)?;
@@ -237,7 +243,7 @@ fn integer_by_host<I: ToInteger>(cpu: &mut Cpu, b: u128) -> Result<u64, Abort> {
 }
 
 /// CVTPI2PS. This and those below enter MMX mode even if they raise #XM, as processors do.
-fn singles_from_mmx<S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn singles_from_mmx<S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     check_both(cpu)?;
     let b = S::load(cpu, op)?;
     let a = cpu.vectors.get(op.a);
@@ -248,7 +254,7 @@ fn singles_from_mmx<S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
 }
 
 /// CVTPI2PD from a register, which is exact.
-fn doubles_from_mmx(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn doubles_from_mmx(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     check_both(cpu)?;
     let b = Mmx::load(cpu, op)?;
     let value = execute::<host::Cvtdq2pd>(cpu, 0, b)?;
@@ -268,7 +274,7 @@ impl Source for LowHalf {
 }
 
 /// CVTPS2PI, CVTPD2PI and those that truncate. Lanes that do not count are zero and raise nothing.
-fn to_mmx<I: Instruction, S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn to_mmx<I: Instruction, S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     check_both(cpu)?;
     let b = S::load(cpu, op)?;
     cpu.x87.enter_mmx();

@@ -36,25 +36,25 @@ pub(super) fn complete(code: Code, op: &mut Op) {
     }
 }
 
-fn nothing(_: &mut Cpu, _: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn nothing(_: &mut Cpu, _: &Op) -> Result<Step, Abort> {
     Ok(Step::Next)
 }
 
 /// MOVNTI. The switches of the FPU and of SSE are of no concern (Intel SDM volume 3, 2.5).
-fn store_general<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn store_general<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let value = cpu.get::<W>(op.a);
     cpu.store_operand::<W>(op, value)
 }
 
 /// MASKMOVDQU.
-fn masked_store(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn masked_store(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     check_xmm(cpu)?;
     let (value, mask) = (cpu.vectors.get(op.a), cpu.vectors.get(op.b));
     store_selected(cpu, op, value.to_le_bytes(), mask.to_le_bytes())
 }
 
 /// MASKMOVQ.
-fn masked_store_mmx(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn masked_store_mmx(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     check_mmx(cpu)?;
     let (value, mask) = (cpu.x87.mmx(op.a), cpu.x87.mmx(op.b));
     let step = store_selected(cpu, op, value.to_le_bytes(), mask.to_le_bytes())?;

@@ -102,7 +102,7 @@ fn mmx(code: Code, form: Form) -> Option<Execute> {
 }
 
 /// The destination becomes the source, zero-extended.
-fn copy<S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn copy<S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     check_xmm(cpu)?;
     let value = S::load(cpu, op)?;
     cpu.vectors.set(op.a, value);
@@ -110,14 +110,17 @@ fn copy<S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
 }
 
 /// MOVQ between registers: the low half of the source, zero-extended.
-fn copy_low(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn copy_low(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     check_xmm(cpu)?;
     cpu.vectors.set(op.a, cpu.vectors.get(op.b) & LOW_QWORD);
     Ok(Step::Next)
 }
 
 /// The bits `MASK` of the destination become those of the source, shifted left.
-fn merge<S: Source, const MASK: u128, const SHIFT: u32>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn merge<S: Source, const MASK: u128, const SHIFT: u32>(
+    cpu: &mut Cpu,
+    op: &Op,
+) -> Result<Step, Abort> {
     check_xmm(cpu)?;
     let value = S::load(cpu, op)? << SHIFT;
     cpu.vectors.set(op.a, cpu.vectors.get(op.a) & !MASK | value & MASK);
@@ -125,7 +128,7 @@ fn merge<S: Source, const MASK: u128, const SHIFT: u32>(cpu: &mut Cpu, op: &Op) 
 }
 
 /// MOVHLPS.
-fn high_to_low(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn high_to_low(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     check_xmm(cpu)?;
     let value = cpu.vectors.get(op.b) >> 64;
     cpu.vectors.set(op.a, cpu.vectors.get(op.a) & !LOW_QWORD | value);
@@ -133,27 +136,30 @@ fn high_to_low(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
 }
 
 /// Stores `BYTES` bytes of a register, from bit `SHIFT` on.
-fn store_part<const BYTES: usize, const SHIFT: u32>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn store_part<const BYTES: usize, const SHIFT: u32>(
+    cpu: &mut Cpu,
+    op: &Op,
+) -> Result<Step, Abort> {
     check_xmm(cpu)?;
     let value = cpu.vectors.get(op.a) >> SHIFT;
     store::<BYTES>(cpu, op, value)
 }
 
 /// Stores a register to an aligned place.
-fn store_whole(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn store_whole(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     check_xmm(cpu)?;
     let value = cpu.vectors.get(op.a);
     store_aligned(cpu, op, value)
 }
 
-fn from_general<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn from_general<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     check_xmm(cpu)?;
     let value = cpu.get::<W>(op.b);
     cpu.vectors.set(op.a, value.into());
     Ok(Step::Next)
 }
 
-fn to_general<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn to_general<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     check_xmm(cpu)?;
     let value = cpu.vectors.get(op.b) as u64 & W::MASK;
     cpu.set::<W>(op.a, value);
@@ -161,7 +167,7 @@ fn to_general<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
 }
 
 /// MOVQ2DQ.
-fn mmx_to_xmm(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn mmx_to_xmm(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     check_both(cpu)?;
     cpu.vectors.set(op.a, cpu.x87.mmx(op.b).into());
     cpu.x87.enter_mmx();
@@ -169,14 +175,14 @@ fn mmx_to_xmm(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
 }
 
 /// MOVDQ2Q.
-fn xmm_to_mmx(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn xmm_to_mmx(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     check_both(cpu)?;
     cpu.x87.enter_mmx();
     cpu.x87.set_mmx(op.a, cpu.vectors.get(op.b) as u64);
     Ok(Step::Next)
 }
 
-fn mmx_copy<S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn mmx_copy<S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     check_mmx(cpu)?;
     let value = S::load(cpu, op)?;
     cpu.x87.enter_mmx();
@@ -184,7 +190,7 @@ fn mmx_copy<S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     Ok(Step::Next)
 }
 
-fn mmx_from_general<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn mmx_from_general<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     check_mmx(cpu)?;
     let value = cpu.get::<W>(op.b);
     cpu.x87.enter_mmx();
@@ -192,7 +198,7 @@ fn mmx_from_general<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     Ok(Step::Next)
 }
 
-fn mmx_to_general<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn mmx_to_general<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     check_mmx(cpu)?;
     let value = cpu.x87.mmx(op.b) & W::MASK;
     cpu.set::<W>(op.a, value);
@@ -200,7 +206,7 @@ fn mmx_to_general<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     Ok(Step::Next)
 }
 
-fn mmx_store<const BYTES: usize>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn mmx_store<const BYTES: usize>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     check_mmx(cpu)?;
     let value = cpu.x87.mmx(op.a);
     let step = store::<BYTES>(cpu, op, value.into())?;

@@ -22,7 +22,10 @@ pub(super) trait Packed {
 }
 
 /// Executes an instruction on XMM registers.
-pub(super) fn xmm<P: Packed, S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+pub(super) extern "sysv64-unwind" fn xmm<P: Packed, S: Source>(
+    cpu: &mut Cpu,
+    op: &Op,
+) -> Result<Step, Abort> {
     check_xmm(cpu)?;
     let b = S::load(cpu, op)?;
     let a = cpu.vectors.get(op.a);
@@ -31,7 +34,10 @@ pub(super) fn xmm<P: Packed, S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, 
 }
 
 /// Executes an instruction on MMX registers: the operands are zero-extended, the result is cut.
-pub(super) fn mmx<P: Packed, S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+pub(super) extern "sysv64-unwind" fn mmx<P: Packed, S: Source>(
+    cpu: &mut Cpu,
+    op: &Op,
+) -> Result<Step, Abort> {
     check_mmx(cpu)?;
     let b = S::load(cpu, op)?;
     let a = u128::from(cpu.x87.mmx(op.a));

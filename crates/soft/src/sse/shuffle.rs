@@ -44,7 +44,7 @@ trait Shuffle {
     fn apply(a: u128, b: u128, how: u8) -> u128;
 }
 
-fn xmm<F: Shuffle, S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn xmm<F: Shuffle, S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     check_xmm(cpu)?;
     let b = S::load(cpu, op)?;
     let a = cpu.vectors.get(op.a);
@@ -52,7 +52,7 @@ fn xmm<F: Shuffle, S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     Ok(Step::Next)
 }
 
-fn mmx<F: Shuffle, S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn mmx<F: Shuffle, S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     check_mmx(cpu)?;
     let b = S::load(cpu, op)?;
     let a = u128::from(cpu.x87.mmx(op.a));
@@ -166,14 +166,14 @@ impl<const LAST: u8> Shuffle for Insert<LAST> {
     }
 }
 
-fn extract_from_xmm(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn extract_from_xmm(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     check_xmm(cpu)?;
     let value = lane::<16>(cpu.vectors.get(op.b), op.immediate as u8 & 7);
     cpu.set::<Dword>(op.a, value as u64);
     Ok(Step::Next)
 }
 
-fn extract_from_mmx(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn extract_from_mmx(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     check_mmx(cpu)?;
     let value = lane::<16>(cpu.x87.mmx(op.b).into(), op.immediate as u8 & 3);
     cpu.set::<Dword>(op.a, value as u64);
@@ -182,7 +182,7 @@ fn extract_from_mmx(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
 }
 
 /// PMOVMSKB.
-fn byte_signs(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn byte_signs(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     check_xmm(cpu)?;
     let value = to_host(cpu.vectors.get(op.b));
     // SAFETY: every x86-64 processor has SSE2.
@@ -192,7 +192,7 @@ fn byte_signs(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
 }
 
 /// PMOVMSKB of an MMX register.
-fn mmx_byte_signs(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn mmx_byte_signs(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     check_mmx(cpu)?;
     let value = to_host(cpu.x87.mmx(op.b).into());
     // SAFETY: every x86-64 processor has SSE2.
@@ -203,7 +203,7 @@ fn mmx_byte_signs(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
 }
 
 /// MOVMSKPS.
-fn single_signs(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn single_signs(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     check_xmm(cpu)?;
     let value = to_host(cpu.vectors.get(op.b));
     // SAFETY: every x86-64 processor has SSE2.
@@ -213,7 +213,7 @@ fn single_signs(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
 }
 
 /// MOVMSKPD.
-fn double_signs(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn double_signs(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     check_xmm(cpu)?;
     let value = to_host(cpu.vectors.get(op.b));
     // SAFETY: every x86-64 processor has SSE2.

@@ -44,7 +44,7 @@ pub(super) fn selection(code: Code) -> Option<Execute> {
     })
 }
 
-fn load_mxcsr(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn load_mxcsr(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     check_xmm(cpu)?;
     let value = cpu.load_operand::<Dword>(op)? as u32;
     if value & !MXCSR_MASK != 0 {
@@ -54,14 +54,14 @@ fn load_mxcsr(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     Ok(Step::Next)
 }
 
-fn store_mxcsr(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn store_mxcsr(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     check_xmm(cpu)?;
     let value = cpu.vectors.mxcsr;
     cpu.store_operand::<Dword>(op, value.into())
 }
 
 /// EMMS: all registers become empty; TOP becomes 0, as with any MMX instruction (Intel SDM volume 3, table 14-1).
-fn empty(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn empty(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
     check_mmx(cpu)?;
     cpu.x87.enter_mmx();
     cpu.x87.valid = 0;
@@ -83,7 +83,7 @@ fn registers(cpu: &Cpu, op: &Op) -> usize {
 }
 
 /// FXSAVE and (if `WIDE`) FXSAVE64.
-fn save<const WIDE: bool>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn save<const WIDE: bool>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     check(cpu)?;
     let linear = aligned_address(cpu, op, BYTES, Kind::Write)?;
     cpu.memory.check_write(linear, BYTES)?;
@@ -126,7 +126,7 @@ fn head<const WIDE: bool>(state: &FloatingPointState, mxcsr: u32) -> [u128; 2] {
 }
 
 /// FXRSTOR and (if `WIDE`) FXRSTOR64.
-fn restore<const WIDE: bool>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn restore<const WIDE: bool>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     check(cpu)?;
     let linear = aligned_address(cpu, op, BYTES, Kind::Read)?;
     let mut image: Image = [0; BYTES / 16];

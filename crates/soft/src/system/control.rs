@@ -81,7 +81,7 @@ fn is_register(number: u8) -> bool {
     matches!(number, 0 | 2 | 3 | 4 | 8)
 }
 
-fn read<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn read<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     cpu.check_ring_0()?;
     let value = match op.extra {
         0 => cpu.control.cr0,
@@ -94,7 +94,7 @@ fn read<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     Ok(Step::Next)
 }
 
-fn write<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn write<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     cpu.check_ring_0()?;
     let value = cpu.get::<W>(op.a);
     match op.extra {
@@ -169,14 +169,14 @@ fn write_cr8(cpu: &mut Cpu, value: u64) -> Result<(), Abort> {
     Ok(())
 }
 
-fn clts(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn clts(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
     cpu.check_ring_0()?;
     cpu.control.cr0 &= !cr0::TS;
     Ok(Step::Leave)
 }
 
 /// PE can be set this way, and not cleared.
-fn lmsw<const MEMORY: bool>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn lmsw<const MEMORY: bool>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     cpu.check_ring_0()?;
     let value = if MEMORY { cpu.load_operand::<Word>(op)? } else { cpu.get::<Word>(op.a) };
     let kept = cpu.control.cr0 & (!cr0::STATUS_WORD | cr0::PE);
@@ -185,11 +185,11 @@ fn lmsw<const MEMORY: bool>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
 }
 
 /// To memory always 16 bits.
-fn store_smsw(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn store_smsw(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     cpu.store_operand::<Word>(op, cpu.control.cr0 & 0xffff)
 }
 
-fn smsw<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn smsw<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     cpu.set::<W>(op.a, cpu.control.cr0 & W::MASK);
     Ok(Step::Next)
 }

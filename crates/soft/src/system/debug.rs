@@ -349,6 +349,26 @@ mod tests {
     }
 
     #[test]
+    fn instructions_that_read_and_write_in_one_go_hit_data_breakpoints() {
+        // INC, XCHG, CMPXCHG, CMPXCHG8B and CMPXCHG16B of what RBX points at.
+        for code in [
+            &[0xfe, 0x03][..],
+            &[0x86, 0x03],
+            &[0x0f, 0xb1, 0x03],
+            &[0x0f, 0xc7, 0x0b],
+            &[0x48, 0x0f, 0xc7, 0x0b],
+        ] {
+            for kind in [0b0001, 0b0011] {
+                let mut stage = breaking(DATA, kind);
+                *stage.trial.cpu.register_mut(number::RBX) = DATA;
+                let frame = stage.event(&[code, &[0x90]].concat());
+                assert_eq!((frame.vector, frame.rip), (1, CODE + code.len() as u64), "{code:x?}");
+                assert_eq!(stage.trial.cpu.debug.status, FIXED | 1);
+            }
+        }
+    }
+
+    #[test]
     fn port_breakpoints_need_the_debug_extensions() {
         let out = |extensions| {
             let mut stage = breaking(0x81, 0b0010);

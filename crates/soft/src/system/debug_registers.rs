@@ -51,7 +51,7 @@ fn check(cpu: &mut Cpu, number: u8) -> Result<u8, Abort> {
     Ok(if is_alias { number + 2 } else { number })
 }
 
-fn read<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn read<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let value = match check(cpu, op.extra)? {
         6 => cpu.debug.status,
         7 => cpu.debug.control,
@@ -61,7 +61,7 @@ fn read<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     Ok(Step::Next)
 }
 
-fn write<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn write<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let number = check(cpu, op.extra)?;
     let value = cpu.get::<W>(op.a);
     if number >= 6 && value >> 32 != 0 {

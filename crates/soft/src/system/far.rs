@@ -37,20 +37,20 @@ fn pointer(op: &Op) -> (u64, Selector) {
     (op.immediate, Selector(op.displacement as u16))
 }
 
-fn jump_direct(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn jump_direct(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     jump_to(cpu, pointer(op))
 }
 
-fn jump<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn jump<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let pointer = cpu.load_far_pointer::<W>(op)?;
     jump_to(cpu, pointer)
 }
 
-fn call_direct<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn call_direct<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     call_to::<W>(cpu, op, pointer(op))
 }
 
-fn call<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn call<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let pointer = cpu.load_far_pointer::<W>(op)?;
     call_to::<W>(cpu, op, pointer)
 }
@@ -171,7 +171,7 @@ fn call_gate(cpu: &mut Cpu, op: &Op, target: (Selector, Descriptor), rip: u64) -
 }
 
 /// The immediate operand is how many bytes of parameters are dropped: on both stacks if the ring changes.
-fn ret<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn ret<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let (bytes, parameters) = (W::BYTES as u64, op.immediate & 0xffff);
     let at = |cpu: &mut Cpu, distance| {
         let offset = cpu.stack_offset::<W>(distance);

@@ -25,11 +25,11 @@ pub(super) fn select(instruction: &Instruction) -> Option<Selection> {
 }
 
 /// RF is pushed as zero.
-fn pushf<W: Width>(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn pushf<W: Width>(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
     cpu.push::<W>(cpu.flags.bits() & !bit::RF & W::MASK)
 }
 
-fn popf<W: Width>(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn popf<W: Width>(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
     let settable = cpu.settable_flags::<W>();
     let flags = cpu.pop::<W>()?;
     let before = cpu.flags.control();
@@ -39,7 +39,7 @@ fn popf<W: Width>(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
     Ok(if has_changed { Step::Leave } else { Step::Next })
 }
 
-fn cli(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn cli(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
     if cpu.privilege() > cpu.io_privilege() {
         return cpu.raise(Exception::PROTECTION);
     }
@@ -48,7 +48,7 @@ fn cli(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
 }
 
 /// If interrupts were off, they stay off for one more instruction.
-fn sti(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn sti(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
     if cpu.privilege() > cpu.io_privilege() {
         return cpu.raise(Exception::PROTECTION);
     }
@@ -176,7 +176,7 @@ mod tests {
         let place = |code: &[u8]| {
             let mut stage = Stage::new();
             stage.trial.write(crate::testing::CODE, code);
-            let mut runner = crate::run::Runner::new(stage.trial.cpu);
+            let mut runner = crate::run::Runner::new(stage.trial.cpu, crate::native::NativeCode::Always);
             runner.cpu.rip = crate::testing::CODE;
             runner.want_window(true);
             let exit = runner.run(100);

@@ -42,7 +42,7 @@ pub(super) fn select(instruction: &Instruction, op: &mut Op) -> Option<Selection
 }
 
 /// LAR and LSL: ZF tells whether the descriptor may be looked at; only then the destination is written.
-fn query<W: Width, const MEMORY: bool>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn query<W: Width, const MEMORY: bool>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let selector = if MEMORY { cpu.load_operand::<Word>(op)? } else { cpu.get::<Word>(op.b) };
     let found = visible(cpu, Selector(selector as u16), op.extra)?;
     cpu.flags.set_zero(found.is_some());
@@ -58,7 +58,7 @@ fn query<W: Width, const MEMORY: bool>(cpu: &mut Cpu, op: &Op) -> Result<Step, A
 }
 
 /// VERR and VERW: ZF tells whether the segment could be read or written.
-fn verify<const MEMORY: bool>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn verify<const MEMORY: bool>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let selector = if MEMORY { cpu.load_operand::<Word>(op)? } else { cpu.get::<Word>(op.a) };
     let found = visible(cpu, Selector(selector as u16), op.extra)?;
     cpu.flags.set_zero(found.is_some());
@@ -92,7 +92,7 @@ fn has_answer(descriptor: u8, question: u8) -> bool {
 }
 
 /// Raises the RPL of a selector to that of another one. Exists in compatibility mode only.
-fn arpl<const MEMORY: bool>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn arpl<const MEMORY: bool>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let wanted = cpu.get::<Word>(if MEMORY { op.a } else { op.b }) & 3;
     let selector = if MEMORY { cpu.load_operand::<Word>(op)? } else { cpu.get::<Word>(op.a) };
     let is_raised = selector & 3 < wanted;

@@ -22,7 +22,7 @@ pub(super) fn select(instruction: &Instruction) -> Option<Selection> {
     }))
 }
 
-fn iret<W: Width>(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn iret<W: Width>(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
     if cpu.flags.has(bit::NT) {
         return cpu.raise(Exception::PROTECTION);
     }

@@ -38,7 +38,7 @@ fn index(cpu: &mut Cpu) -> Result<u32, Abort> {
     if X2APIC.contains(&index) { cpu.raise(Exception::PROTECTION) } else { Ok(index) }
 }
 
-fn rdmsr(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn rdmsr(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
     let index = index(cpu)?;
     let value = match kept(cpu, index) {
         Some(register) => *register,
@@ -48,7 +48,7 @@ fn rdmsr(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
     Ok(Step::Next)
 }
 
-fn wrmsr(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn wrmsr(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
     let index = index(cpu)?;
     let (low, high) = (cpu.register(number::RAX), cpu.register(number::RDX));
     let value = high << 32 | low & 0xffff_ffff;

@@ -65,7 +65,10 @@ fn port<const IMMEDIATE: bool>(cpu: &Cpu, op: &Op) -> u16 {
     if IMMEDIATE { (op.immediate & 0xff) as u16 } else { cpu.register(number::RDX) as u16 }
 }
 
-fn read<W: Width, const IMMEDIATE: bool>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn read<W: Width, const IMMEDIATE: bool>(
+    cpu: &mut Cpu,
+    op: &Op,
+) -> Result<Step, Abort> {
     let port = port::<IMMEDIATE>(cpu, op);
     check_port(cpu, port, W::BYTES)?;
     if port == TIME_READ_PORT && W::BYTES == 4 {
@@ -79,7 +82,10 @@ fn read<W: Width, const IMMEDIATE: bool>(cpu: &mut Cpu, op: &Op) -> Result<Step,
     Ok(Step::Next)
 }
 
-fn write<W: Width, const IMMEDIATE: bool>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn write<W: Width, const IMMEDIATE: bool>(
+    cpu: &mut Cpu,
+    op: &Op,
+) -> Result<Step, Abort> {
     let port = port::<IMMEDIATE>(cpu, op);
     check_port(cpu, port, W::BYTES)?;
     let value = cpu.get::<W>(number::RAX) as u32;
@@ -95,7 +101,7 @@ fn tell<W: Width>(cpu: &mut Cpu, port: u16, value: u32) {
 }
 
 /// That the element can be written is found out before the device is asked, for reading may change the device.
-fn read_string<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn read_string<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let port = cpu.register(number::RDX) as u16;
     check_port(cpu, port, W::BYTES)?;
     if is_done(cpu, op) {
@@ -112,7 +118,7 @@ fn read_string<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     Ok(advance::<W>(cpu, op, number::RDI, step))
 }
 
-fn write_string<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn write_string<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let port = cpu.register(number::RDX) as u16;
     check_port(cpu, port, W::BYTES)?;
     if is_done(cpu, op) {

@@ -24,7 +24,7 @@ pub(super) fn select(instruction: &Instruction) -> Option<Selection> {
     })
 }
 
-fn identify(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn identify(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
     let (leaf, subleaf) = (cpu.register(number::RAX) as u32, cpu.register(number::RCX) as u32);
     let result = cpuid::lookup(leaf, subleaf);
     *cpu.register_mut(number::RAX) = result.eax.into();
@@ -35,7 +35,7 @@ fn identify(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
 }
 
 /// CPUID does not advertise it, but kernels use it all the same; the time comes from the monitor.
-fn rdtsc(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn rdtsc(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
     if cpu.privilege() != 0 && cpu.control.cr4 & TIME_STAMP_DISABLE != 0 {
         return cpu.raise(Exception::PROTECTION);
     }
@@ -45,11 +45,11 @@ fn rdtsc(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
 }
 
 /// There are no counters, so that every number is a wrong one.
-fn rdpmc(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn rdpmc(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
     cpu.raise(Exception::PROTECTION)
 }
 
-fn hlt(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn hlt(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
     cpu.check_ring_0()?;
     cpu.activity = Activity::Halted;
     cpu.exit = Some(Exit::Halt);
@@ -58,7 +58,7 @@ fn hlt(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
 }
 
 /// An address that is not canonical has no translation to forget.
-fn invlpg(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn invlpg(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     cpu.check_ring_0()?;
     let linear = linear_unchecked(cpu, op);
     if is_canonical(linear) {
@@ -78,7 +78,7 @@ fn linear_unchecked(cpu: &Cpu, op: &Op) -> u64 {
     if op.is(property::COMPATIBILITY) { linear & 0xffff_ffff } else { linear }
 }
 
-fn no_caches(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn no_caches(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
     cpu.check_ring_0()?;
     Ok(Step::Next)
 }

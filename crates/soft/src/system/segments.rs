@@ -71,11 +71,11 @@ pub(super) fn select(instruction: &Instruction, op: &mut Op) -> Option<Selection
     }
 }
 
-fn load_from_register(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn load_from_register(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     load(cpu, op, cpu.get::<Word>(op.a))
 }
 
-fn load_from_memory(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn load_from_memory(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let selector = cpu.load_operand::<Word>(op)?;
     load(cpu, op, selector)
 }
@@ -96,12 +96,12 @@ fn hold_events_back(cpu: &mut Cpu, op: &Op) {
 }
 
 /// To memory always 16 bits.
-fn store_to_memory(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn store_to_memory(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let selector = cpu.segment(op.extra).selector;
     cpu.store_operand::<Word>(op, selector.into())
 }
 
-fn store_to_register<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn store_to_register<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let selector = cpu.segment(op.extra).selector;
     cpu.set::<W>(op.a, selector.into());
     Ok(Step::Next)
@@ -109,7 +109,7 @@ fn store_to_register<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
 
 /// With operands of 32 bits, processors write 16 and leave the upper half of the place as it is (Intel SDM
 /// volume 2, PUSH).
-fn push<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn push<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let selector = u64::from(cpu.segment(op.extra).selector);
     if W::BITS != 32 {
         return cpu.push::<W>(selector);
@@ -120,7 +120,7 @@ fn push<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     Ok(step)
 }
 
-fn pop<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn pop<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let before = cpu.register(number::RSP);
     let selector = cpu.pop::<W>()?;
     if let Err(abort) = cpu.load_segment(op.extra, Selector(selector as u16)) {
@@ -131,7 +131,7 @@ fn pop<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     Ok(Step::Leave)
 }
 
-fn load_far<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn load_far<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let (offset, selector) = cpu.load_far_pointer::<W>(op)?;
     cpu.load_segment(op.extra, selector)?;
     cpu.set::<W>(op.a, offset);

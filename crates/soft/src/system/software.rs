@@ -19,21 +19,21 @@ pub(super) fn select(instruction: &Instruction) -> Option<Selection> {
     }))
 }
 
-fn int(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn int(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     enter(cpu, op, op.immediate as u8, Source::Software)
 }
 
-fn int3(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn int3(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     enter(cpu, op, vector::BREAKPOINT, Source::Software)
 }
 
 /// #DB, whatever the gate's DPL. DR6 does not tell of it.
-fn int1(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn int1(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     enter(cpu, op, vector::DEBUG, Source::Privileged)
 }
 
 /// Exists in compatibility mode only.
-fn into(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn into(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     if cpu.flags.overflow() { enter(cpu, op, vector::OVERFLOW, Source::Software) } else { Ok(Step::Next) }
 }
 

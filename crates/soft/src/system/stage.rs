@@ -159,7 +159,8 @@ impl Stage {
     /// Goes on, for at most `limit` steps.
     pub(super) fn go(&mut self, limit: u64) -> Exit {
         let empty = Trial::new();
-        let mut runner = Runner::new(std::mem::replace(&mut self.trial.cpu, empty.cpu));
+        let mut runner =
+            Runner::new(std::mem::replace(&mut self.trial.cpu, empty.cpu), crate::native::NativeCode::Always);
         let exit = loop {
             let exit = runner.run(limit);
             let asks = runner.cpu.memory.mmio.is_waiting();

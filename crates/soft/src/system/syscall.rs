@@ -37,22 +37,23 @@ fn flat(selector: u16, attributes: u16) -> Segment {
     Segment { selector, base: 0, limit: u32::MAX, attributes, unusable: false }
 }
 
-fn syscall(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn syscall(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     if !is_available(cpu) {
         return cpu.raise(Exception::UNDEFINED);
     }
-    let selector = (cpu.msrs.star >> 32) as u16 & !3;
+    let selector = (cpu.msrs.star >> 32) as u16;
     let flags = cpu.flags.bits() & !bit::RF;
     *cpu.register_mut(number::RCX) = cpu.rip_after(op);
     *cpu.register_mut(number::R11) = flags;
+    // RPL is cleared in CS only.
     cpu.segments.ss = flat(selector.wrapping_add(8), DATA);
-    cpu.enter_code(flat(selector, CODE), cpu.msrs.lstar);
+    cpu.enter_code(flat(selector & !3, CODE), cpu.msrs.lstar);
     let mask = cpu.msrs.sfmask;
     set_flags(cpu, flags & !mask);
     Ok(Step::Jump)
 }
 
-fn sysret<const LONG: bool>(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn sysret<const LONG: bool>(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
     if !is_available(cpu) {
         return cpu.raise(Exception::UNDEFINED);
     }
@@ -78,7 +79,7 @@ fn set_flags(cpu: &mut Cpu, flags: u64) {
     cpu.trap_by_new_flags();
 }
 
-fn swapgs(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn swapgs(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
     if cpu.privilege() != 0 {
         return cpu.raise(Exception::PROTECTION);
     }
@@ -115,7 +116,7 @@ mod tests {
         assert_eq!((cpu.register(number::RCX), cpu.register(number::R11)), (CODE + 2, flags));
         assert_eq!((cpu.rip, cpu.flags.bits(), cpu.privilege()), (DATA, bit::ZF | bit::FIXED, 0));
         assert_eq!(cpu.segments.cs, flat(0x8, 0xa09b), "RPL is 0 whatever STAR says");
-        assert_eq!(cpu.segments.ss, flat(0x10, 0xc093));
+        assert_eq!(cpu.segments.ss, flat(0x13, 0xc093), "STAR as it is");
     }
 
     #[test]

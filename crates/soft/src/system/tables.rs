@@ -56,7 +56,7 @@ pub(super) fn select(instruction: &Instruction, op: &mut Op) -> Option<Selection
     })
 }
 
-fn load_table<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn load_table<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     if cpu.privilege() != 0 {
         return cpu.raise(Exception::PROTECTION);
     }
@@ -72,7 +72,7 @@ fn load_table<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     Ok(Step::Leave)
 }
 
-fn store_table<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn store_table<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let table = if op.extra & IDT != 0 { cpu.idt } else { cpu.gdt };
     let linear = cpu.address(op, 2 + W::BYTES, Kind::Write)?;
     let base = behind(op, linear, 2);
@@ -80,7 +80,7 @@ fn store_table<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     cpu.memory.check_write(base, W::BYTES)?;
     let _same = cpu.store::<Word>(linear, table.limit.into())?;
     let _same = cpu.store::<W>(base, table.base)?;
-    Ok(if cpu.memory.attention { Step::Leave } else { Step::Next })
+    Ok(if cpu.memory.must_be_looked_at() { Step::Leave } else { Step::Next })
 }
 
 fn source<const MEMORY: bool>(cpu: &mut Cpu, op: &Op) -> Result<Selector, Abort> {
@@ -91,7 +91,7 @@ fn source<const MEMORY: bool>(cpu: &mut Cpu, op: &Op) -> Result<Selector, Abort>
     Ok(Selector(value as u16))
 }
 
-fn lldt<const MEMORY: bool>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn lldt<const MEMORY: bool>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let selector = source::<MEMORY>(cpu, op)?;
     if selector.is_null() {
         cpu.segments.ldt = null_segment(selector, 0);
@@ -102,7 +102,7 @@ fn lldt<const MEMORY: bool>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     Ok(Step::Leave)
 }
 
-fn ltr<const MEMORY: bool>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn ltr<const MEMORY: bool>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let selector = source::<MEMORY>(cpu, op)?;
     if selector.is_null() {
         return cpu.raise(Exception::PROTECTION);
@@ -138,11 +138,11 @@ fn table_selector(cpu: &Cpu, op: &Op) -> u64 {
     register.selector.into()
 }
 
-fn store_selector(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn store_selector(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     cpu.store_operand::<Word>(op, table_selector(cpu, op))
 }
 
-fn move_selector<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+extern "sysv64-unwind" fn move_selector<W: Width>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     cpu.set::<W>(op.a, table_selector(cpu, op));
     Ok(Step::Next)
 }

@@ -43,7 +43,10 @@ operations! {
 }
 
 /// ST(0) by an operand in memory.
-pub(in crate::x87) fn by_memory<O: Operation, M: Operand>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+pub(in crate::x87) extern "sysv64-unwind" fn by_memory<O: Operation, M: Operand>(
+    cpu: &mut Cpu,
+    op: &Op,
+) -> Result<Step, Abort> {
     begin(cpu)?;
     let source = operand::load::<M>(cpu, op)?;
     note_memory(cpu, op);
@@ -52,7 +55,10 @@ pub(in crate::x87) fn by_memory<O: Operation, M: Operand>(cpu: &mut Cpu, op: &Op
 }
 
 /// ST(0) by ST(i).
-pub(in crate::x87) fn by_register<O: Operation>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+pub(in crate::x87) extern "sysv64-unwind" fn by_register<O: Operation>(
+    cpu: &mut Cpu,
+    op: &Op,
+) -> Result<Step, Abort> {
     begin(cpu)?;
     note(cpu, op);
     compute::<O>(cpu, 0, cpu.x87.number(op.extra));
@@ -60,7 +66,7 @@ pub(in crate::x87) fn by_register<O: Operation>(cpu: &mut Cpu, op: &Op) -> Resul
 }
 
 /// ST(i) by ST(0).
-pub(in crate::x87) fn to_register<O: Operation, const POP: bool>(
+pub(in crate::x87) extern "sysv64-unwind" fn to_register<O: Operation, const POP: bool>(
     cpu: &mut Cpu,
     op: &Op,
 ) -> Result<Step, Abort> {
@@ -109,17 +115,17 @@ fn replace(cpu: &mut Cpu, op: &Op, function: fn(&mut Context, Number) -> Extende
 }
 
 /// FSQRT.
-pub(in crate::x87) fn square_root(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+pub(in crate::x87) extern "sysv64-unwind" fn square_root(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     replace(cpu, op, arithmetic::square_root)
 }
 
 /// FRNDINT.
-pub(in crate::x87) fn round(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+pub(in crate::x87) extern "sysv64-unwind" fn round(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     replace(cpu, op, integral::round_to_integer)
 }
 
 /// FSCALE: ST(0) by ST(1).
-pub(in crate::x87) fn scale(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+pub(in crate::x87) extern "sysv64-unwind" fn scale(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     by_register::<Scale>(cpu, op)
 }
 
@@ -140,22 +146,25 @@ fn set_sign(cpu: &mut Cpu, op: &Op, change: fn(u16) -> u16) -> Result<Step, Abor
 }
 
 /// FABS.
-pub(in crate::x87) fn absolute(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+pub(in crate::x87) extern "sysv64-unwind" fn absolute(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     set_sign(cpu, op, |sign_exponent| sign_exponent & 0x7fff)
 }
 
 /// FCHS.
-pub(in crate::x87) fn change_sign(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+pub(in crate::x87) extern "sysv64-unwind" fn change_sign(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     set_sign(cpu, op, |sign_exponent| sign_exponent ^ 0x8000)
 }
 
 /// FPREM.
-pub(in crate::x87) fn remainder(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+pub(in crate::x87) extern "sysv64-unwind" fn remainder(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     divide_with_remainder(cpu, op, Integer::Truncated)
 }
 
 /// FPREM1.
-pub(in crate::x87) fn remainder_of_nearest(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+pub(in crate::x87) extern "sysv64-unwind" fn remainder_of_nearest(
+    cpu: &mut Cpu,
+    op: &Op,
+) -> Result<Step, Abort> {
     divide_with_remainder(cpu, op, Integer::Nearest)
 }
 
@@ -190,7 +199,7 @@ fn set_quotient(cpu: &mut Cpu, quotient: Quotient) {
 }
 
 /// FXTRACT: the exponent into ST(0), and the significand pushed.
-pub(in crate::x87) fn extract(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+pub(in crate::x87) extern "sysv64-unwind" fn extract(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     begin(cpu)?;
     note(cpu, op);
     let mut context = cpu.x87.context();

@@ -45,7 +45,10 @@ fn set_condition(cpu: &mut Cpu, operand: Option<Number>, strictness: Strictness,
 }
 
 /// FCOM m32, FCOM m64, FICOM, and with a pop.
-pub(in crate::x87) fn with_memory<M: Operand, const POPS: u8>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+pub(in crate::x87) extern "sysv64-unwind" fn with_memory<M: Operand, const POPS: u8>(
+    cpu: &mut Cpu,
+    op: &Op,
+) -> Result<Step, Abort> {
     begin(cpu)?;
     let number = operand::load::<M>(cpu, op)?;
     note_memory(cpu, op);
@@ -54,7 +57,10 @@ pub(in crate::x87) fn with_memory<M: Operand, const POPS: u8>(cpu: &mut Cpu, op:
 }
 
 /// FCOM ST(i), FCOMP ST(i), FCOMPP.
-pub(in crate::x87) fn with_register<const POPS: u8>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+pub(in crate::x87) extern "sysv64-unwind" fn with_register<const POPS: u8>(
+    cpu: &mut Cpu,
+    op: &Op,
+) -> Result<Step, Abort> {
     begin(cpu)?;
     note(cpu, op);
     set_condition(cpu, cpu.x87.number(op.extra), Strictness::Ordered, POPS);
@@ -62,7 +68,10 @@ pub(in crate::x87) fn with_register<const POPS: u8>(cpu: &mut Cpu, op: &Op) -> R
 }
 
 /// FUCOM ST(i), FUCOMP ST(i), FUCOMPP.
-pub(in crate::x87) fn quietly_with_register<const POPS: u8>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+pub(in crate::x87) extern "sysv64-unwind" fn quietly_with_register<const POPS: u8>(
+    cpu: &mut Cpu,
+    op: &Op,
+) -> Result<Step, Abort> {
     begin(cpu)?;
     note(cpu, op);
     set_condition(cpu, cpu.x87.number(op.extra), Strictness::Quiet, POPS);
@@ -70,7 +79,7 @@ pub(in crate::x87) fn quietly_with_register<const POPS: u8>(cpu: &mut Cpu, op: &
 }
 
 /// FTST.
-pub(in crate::x87) fn with_zero(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+pub(in crate::x87) extern "sysv64-unwind" fn with_zero(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     begin(cpu)?;
     note(cpu, op);
     set_condition(cpu, Some(Number::from_integer(0)), Strictness::Ordered, 0);
@@ -78,7 +87,7 @@ pub(in crate::x87) fn with_zero(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
 }
 
 /// FXAM.
-pub(in crate::x87) fn examine(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+pub(in crate::x87) extern "sysv64-unwind" fn examine(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     begin(cpu)?;
     note(cpu, op);
     let condition = compare::examine(cpu.x87.st(0), cpu.x87.is_empty(0));
@@ -87,12 +96,18 @@ pub(in crate::x87) fn examine(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
 }
 
 /// FCOMI, FCOMIP.
-pub(in crate::x87) fn to_flags<const POP: bool>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+pub(in crate::x87) extern "sysv64-unwind" fn to_flags<const POP: bool>(
+    cpu: &mut Cpu,
+    op: &Op,
+) -> Result<Step, Abort> {
     set_flags::<POP>(cpu, op, Strictness::Ordered)
 }
 
 /// FUCOMI, FUCOMIP.
-pub(in crate::x87) fn quietly_to_flags<const POP: bool>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+pub(in crate::x87) extern "sysv64-unwind" fn quietly_to_flags<const POP: bool>(
+    cpu: &mut Cpu,
+    op: &Op,
+) -> Result<Step, Abort> {
     set_flags::<POP>(cpu, op, Strictness::Quiet)
 }
 
@@ -149,7 +164,10 @@ conditions! {
 }
 
 /// FCMOV. An empty register is a stack fault whether the condition holds or not. C1 changes with that only.
-pub(in crate::x87) fn move_if<C: Condition>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+pub(in crate::x87) extern "sysv64-unwind" fn move_if<C: Condition>(
+    cpu: &mut Cpu,
+    op: &Op,
+) -> Result<Step, Abort> {
     begin(cpu)?;
     note(cpu, op);
     let mut context = cpu.x87.context();

@@ -148,7 +148,7 @@ fn write<L: Layout>(cpu: &mut Cpu, op: &Op, image: &[u8; MOST], bytes: usize) ->
 }
 
 /// FNSTENV. It masks all exceptions.
-pub(in crate::x87) fn store<L: Layout>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+pub(in crate::x87) extern "sysv64-unwind" fn store<L: Layout>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     begin_without_wait(cpu)?;
     let image = environment::<L>(&cpu.x87);
     let step = write::<L>(cpu, op, &image, L::BYTES)?;
@@ -157,7 +157,7 @@ pub(in crate::x87) fn store<L: Layout>(cpu: &mut Cpu, op: &Op) -> Result<Step, A
 }
 
 /// FLDENV. An exception that is not masked is raised by the next instruction that waits.
-pub(in crate::x87) fn load<L: Layout>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+pub(in crate::x87) extern "sysv64-unwind" fn load<L: Layout>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     begin(cpu)?;
     let image = read::<L>(cpu, op, L::BYTES)?;
     set_environment::<L>(&mut cpu.x87, &image);
@@ -165,7 +165,7 @@ pub(in crate::x87) fn load<L: Layout>(cpu: &mut Cpu, op: &Op) -> Result<Step, Ab
 }
 
 /// FNSAVE. It initialises, as FNINIT does.
-pub(in crate::x87) fn save<L: Layout>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+pub(in crate::x87) extern "sysv64-unwind" fn save<L: Layout>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     begin_without_wait(cpu)?;
     let mut image = environment::<L>(&cpu.x87);
     for (register, place) in (0..8).zip(image[L::BYTES..].chunks_exact_mut(10)) {
@@ -177,7 +177,10 @@ pub(in crate::x87) fn save<L: Layout>(cpu: &mut Cpu, op: &Op) -> Result<Step, Ab
 }
 
 /// FRSTOR.
-pub(in crate::x87) fn restore<L: Layout>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+pub(in crate::x87) extern "sysv64-unwind" fn restore<L: Layout>(
+    cpu: &mut Cpu,
+    op: &Op,
+) -> Result<Step, Abort> {
     begin(cpu)?;
     let image = read::<L>(cpu, op, L::BYTES + REGISTERS)?;
     set_environment::<L>(&mut cpu.x87, &image);

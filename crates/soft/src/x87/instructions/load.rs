@@ -29,7 +29,7 @@ fn push(cpu: &mut Cpu, context: Context, value: Extended) {
 }
 
 /// FLD m32, FLD m64, FILD.
-pub(in crate::x87) fn load<M: Operand>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+pub(in crate::x87) extern "sysv64-unwind" fn load<M: Operand>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     begin(cpu)?;
     let number = operand::load::<M>(cpu, op)?;
     note_memory(cpu, op);
@@ -45,7 +45,7 @@ pub(in crate::x87) fn load<M: Operand>(cpu: &mut Cpu, op: &Op) -> Result<Step, A
 }
 
 /// FLD m80: whatever it is.
-pub(in crate::x87) fn load_extended(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+pub(in crate::x87) extern "sysv64-unwind" fn load_extended(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     begin(cpu)?;
     let [significand @ .., eighth, ninth] = operand::load_ten(cpu, op)?;
     note_memory(cpu, op);
@@ -58,7 +58,7 @@ pub(in crate::x87) fn load_extended(cpu: &mut Cpu, op: &Op) -> Result<Step, Abor
 }
 
 /// FBLD.
-pub(in crate::x87) fn load_decimal(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+pub(in crate::x87) extern "sysv64-unwind" fn load_decimal(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     begin(cpu)?;
     let number = decimal::load(operand::load_ten(cpu, op)?);
     note_memory(cpu, op);
@@ -67,7 +67,7 @@ pub(in crate::x87) fn load_decimal(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort
 }
 
 /// FLD ST(i).
-pub(in crate::x87) fn load_register(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+pub(in crate::x87) extern "sysv64-unwind" fn load_register(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     begin(cpu)?;
     note(cpu, op);
     let mut context = cpu.x87.context();
@@ -113,7 +113,7 @@ const CONSTANTS: [Constant; 7] = [
 
 /// FLD1, FLDL2T, FLDL2E, FLDPI, FLDLG2, FLDLN2, FLDZ: `extra` is which. They are rounded as the control word
 /// says, without raising PE.
-pub(in crate::x87) fn load_constant(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+pub(in crate::x87) extern "sysv64-unwind" fn load_constant(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     begin(cpu)?;
     note(cpu, op);
     let context = cpu.x87.context();

@@ -7,7 +7,7 @@ use crate::x87::guard::{begin, note};
 use crate::x87::status::C1;
 
 /// FXCH. Empty registers become indefinite before they are exchanged.
-pub(in crate::x87) fn exchange(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+pub(in crate::x87) extern "sysv64-unwind" fn exchange(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     begin(cpu)?;
     note(cpu, op);
     let x87 = &mut cpu.x87;
@@ -23,7 +23,7 @@ pub(in crate::x87) fn exchange(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
 }
 
 /// FFREE.
-pub(in crate::x87) fn free(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+pub(in crate::x87) extern "sysv64-unwind" fn free(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     begin(cpu)?;
     cpu.x87.free(op.extra);
     cpu.x87.status &= !C1;
@@ -31,7 +31,7 @@ pub(in crate::x87) fn free(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
 }
 
 /// FFREEP: FFREE and a pop.
-pub(in crate::x87) fn free_and_pop(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+pub(in crate::x87) extern "sysv64-unwind" fn free_and_pop(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     begin(cpu)?;
     cpu.x87.free(op.extra);
     cpu.x87.pop();
@@ -40,7 +40,7 @@ pub(in crate::x87) fn free_and_pop(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort
 }
 
 /// FINCSTP.
-pub(in crate::x87) fn increment_top(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
+pub(in crate::x87) extern "sysv64-unwind" fn increment_top(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
     begin(cpu)?;
     cpu.x87.top = (cpu.x87.top + 1) & 7;
     cpu.x87.status &= !C1;
@@ -48,7 +48,7 @@ pub(in crate::x87) fn increment_top(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort
 }
 
 /// FDECSTP.
-pub(in crate::x87) fn decrement_top(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
+pub(in crate::x87) extern "sysv64-unwind" fn decrement_top(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort> {
     begin(cpu)?;
     cpu.x87.top = (cpu.x87.top + 7) & 7;
     cpu.x87.status &= !C1;

@@ -35,7 +35,10 @@ fn finish<const POP: bool>(cpu: &mut Cpu, op: &Op, context: &Context) {
 }
 
 /// FST m32, FST m64, FIST, and with a pop.
-pub(in crate::x87) fn store<M: Operand, const POP: bool>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+pub(in crate::x87) extern "sysv64-unwind" fn store<M: Operand, const POP: bool>(
+    cpu: &mut Cpu,
+    op: &Op,
+) -> Result<Step, Abort> {
     begin(cpu)?;
     let mut context = cpu.x87.context();
     let value = source(cpu, &mut context);
@@ -49,7 +52,7 @@ pub(in crate::x87) fn store<M: Operand, const POP: bool>(cpu: &mut Cpu, op: &Op)
 }
 
 /// FSTP m80: whatever it is.
-pub(in crate::x87) fn store_extended(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+pub(in crate::x87) extern "sysv64-unwind" fn store_extended(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     begin(cpu)?;
     let mut context = cpu.x87.context();
     let value = source(cpu, &mut context);
@@ -60,7 +63,7 @@ pub(in crate::x87) fn store_extended(cpu: &mut Cpu, op: &Op) -> Result<Step, Abo
 }
 
 /// FBSTP.
-pub(in crate::x87) fn store_decimal(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+pub(in crate::x87) extern "sysv64-unwind" fn store_decimal(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     begin(cpu)?;
     let mut context = cpu.x87.context();
     let value = source(cpu, &mut context);
@@ -78,7 +81,10 @@ fn store_ten(cpu: &mut Cpu, op: &Op, context: &Context, bytes: [u8; 10]) -> Resu
 }
 
 /// FST ST(i), FSTP ST(i).
-pub(in crate::x87) fn store_register<const POP: bool>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+pub(in crate::x87) extern "sysv64-unwind" fn store_register<const POP: bool>(
+    cpu: &mut Cpu,
+    op: &Op,
+) -> Result<Step, Abort> {
     begin(cpu)?;
     note(cpu, op);
     let mut context = cpu.x87.context();
@@ -94,7 +100,7 @@ pub(in crate::x87) fn store_register<const POP: bool>(cpu: &mut Cpu, op: &Op) ->
 }
 
 /// FSTPNCE, an alias of FSTP ST(i) that stores nothing if ST(0) is empty, without an exception.
-pub(in crate::x87) fn store_unchecked(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+pub(in crate::x87) extern "sysv64-unwind" fn store_unchecked(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     begin(cpu)?;
     note(cpu, op);
     if !cpu.x87.is_empty(0) {

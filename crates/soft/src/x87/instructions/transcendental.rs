@@ -11,7 +11,7 @@ use crate::x87::rounding::Context;
 use crate::x87::status::{C1, C2};
 
 /// F2XM1.
-pub(in crate::x87) fn exponential(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+pub(in crate::x87) extern "sysv64-unwind" fn exponential(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     begin(cpu)?;
     note(cpu, op);
     let mut context = cpu.x87.context();
@@ -27,17 +27,20 @@ pub(in crate::x87) fn exponential(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort>
 }
 
 /// FYL2X.
-pub(in crate::x87) fn logarithm(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+pub(in crate::x87) extern "sysv64-unwind" fn logarithm(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     of_two(cpu, op, logarithm::logarithm)
 }
 
 /// FYL2XP1.
-pub(in crate::x87) fn logarithm_of_one_more(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+pub(in crate::x87) extern "sysv64-unwind" fn logarithm_of_one_more(
+    cpu: &mut Cpu,
+    op: &Op,
+) -> Result<Step, Abort> {
     of_two(cpu, op, logarithm::logarithm_of_one_more)
 }
 
 /// FPATAN.
-pub(in crate::x87) fn arctangent(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+pub(in crate::x87) extern "sysv64-unwind" fn arctangent(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     of_two(cpu, op, arctangent::angle)
 }
 
@@ -66,17 +69,17 @@ fn of_two(
 type Results = (Extended, Option<Extended>);
 
 /// FSIN.
-pub(in crate::x87) fn sine(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+pub(in crate::x87) extern "sysv64-unwind" fn sine(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     of_angle::<false>(cpu, op, |context, argument| (argument.sine(context), None))
 }
 
 /// FCOS.
-pub(in crate::x87) fn cosine(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+pub(in crate::x87) extern "sysv64-unwind" fn cosine(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     of_angle::<false>(cpu, op, |context, argument| (argument.cosine(context), None))
 }
 
 /// FSINCOS: the cosine is pushed.
-pub(in crate::x87) fn sine_and_cosine(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+pub(in crate::x87) extern "sysv64-unwind" fn sine_and_cosine(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     of_angle::<true>(cpu, op, |context, argument| {
         let sine = argument.sine(context);
         (sine, Some(argument.cosine(context)))
@@ -84,7 +87,7 @@ pub(in crate::x87) fn sine_and_cosine(cpu: &mut Cpu, op: &Op) -> Result<Step, Ab
 }
 
 /// FPTAN: 1 is pushed, or the NaN once more.
-pub(in crate::x87) fn tangent(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+pub(in crate::x87) extern "sysv64-unwind" fn tangent(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     of_angle::<true>(cpu, op, |context, argument| {
         let tangent = argument.tangent(context);
         (tangent, Some(if let Argument::Nan(nan) = argument { *nan } else { Extended::ONE }))
