@@ -19,9 +19,12 @@ use rustc_hash::FxHashMap;
 
 use crate::memory::PAGE_BITS;
 use crate::memory::circumstances::{Circumstances, CodeSize};
-use crate::native::Entry;
+use crate::native::{Entry, Simple};
 use crate::op::Op;
 
+/// The most ops of all blocks together, 64 MiB: a guest may have code in all of its memory, and enter it at every
+/// byte. When there are more, all blocks are forgotten, which nobody can see.
+const MAX_OPS: usize = 2 << 20;
 /// Entries of the jump cache.
 const JUMPS: usize = 8192;
 
@@ -30,6 +33,8 @@ const JUMPS: usize = 8192;
 pub(crate) struct Block {
     /// One at least.
     pub(crate) ops: Rc<[Op]>,
+    /// Of each op, what native code makes of it.
+    pub(crate) simple: Box<[Simple]>,
     /// The number of the page behind the first one, if the last instruction reaches into it.
     pub(crate) second_page: Option<u64>,
     /// Whether its bytes are still those that were decoded.
@@ -41,9 +46,10 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    pub(crate) fn new(ops: Vec<Op>, second_page: Option<u64>) -> Self {
+    pub(crate) fn new(ops: Vec<Op>, simple: Vec<Simple>, second_page: Option<u64>) -> Self {
         Self {
             ops: ops.into(),
+            simple: simple.into(),
             second_page,
             is_valid: Cell::new(true),
             heat: Cell::new(0),
@@ -75,6 +81,8 @@ pub(crate) struct Blocks {
     /// Where each of them leads.
     places: Box<[Place]>,
     blocks: FxHashMap<Place, Rc<Block>>,
+    /// How many ops the blocks have.
+    ops: usize,
     /// The places of blocks that have bytes in a page, by its number.
     pages: FxHashMap<u64, Vec<Place>>,
 }
@@ -86,7 +94,7 @@ fn jump_index(rip: u64) -> usize {
 impl Blocks {
     /// No code.
     pub(crate) fn new() -> Self {
-        let block = Rc::new(Block::new(Vec::new(), None));
+        let block = Rc::new(Block::new(Vec::new(), Vec::new(), None));
         // Circumstances that never are.
         let none = Jump { rip: 0, circumstances: 0, block };
         let nowhere = Place { physical: u64::MAX, size: CodeSize::Long };
@@ -94,6 +102,7 @@ impl Blocks {
             jumps: vec![none; JUMPS].into(),
             places: vec![nowhere; JUMPS].into(),
             blocks: FxHashMap::default(),
+            ops: 0,
             pages: FxHashMap::default(),
         }
     }
@@ -125,8 +134,14 @@ impl Blocks {
         self.blocks.get(&place)
     }
 
-    /// Keeps a block, in place of the one that was there.
-    pub(crate) fn insert(&mut self, place: Place, block: Rc<Block>) {
+    /// Keeps a block, in place of the one that was there. Whether any block was forgotten for it: native code
+    /// of that one must not be executed any more.
+    pub(crate) fn insert(&mut self, place: Place, block: Rc<Block>) -> bool {
+        let is_full = self.ops + block.ops.len() > MAX_OPS;
+        if is_full {
+            self.clear();
+        }
+        self.ops += block.ops.len();
         let first = place.physical >> PAGE_BITS;
         for page in [Some(first), block.second_page].into_iter().flatten() {
             let places = self.pages.entry(page).or_default();
@@ -134,15 +149,19 @@ impl Blocks {
                 places.push(place);
             }
         }
-        if let Some(replaced) = self.blocks.insert(place, block) {
+        let replaced = self.blocks.insert(place, block);
+        if let Some(replaced) = &replaced {
+            self.ops -= replaced.ops.len();
             replaced.is_valid.set(false);
         }
+        is_full || replaced.is_some()
     }
 
     /// Forgets all code of a page that was written to. Jumps must be forgotten, too.
     pub(crate) fn invalidate(&mut self, page: u64) {
         for place in self.pages.remove(&page).unwrap_or_default() {
             if let Some(removed) = self.blocks.remove(&place) {
+                self.ops -= removed.ops.len();
                 removed.is_valid.set(false);
             }
         }
@@ -152,5 +171,6 @@ impl Blocks {
     pub(crate) fn clear(&mut self) {
         self.blocks.drain().for_each(|(_, block)| block.is_valid.set(false));
         self.pages.clear();
+        self.ops = 0;
     }
 }

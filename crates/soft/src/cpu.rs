@@ -50,6 +50,8 @@ pub(crate) struct Cpu {
     pub(crate) native_until: u64,
     pub(crate) memory: Memory,
     pub(crate) segments: Segments,
+    /// Base and limit of the code segment when compatibility mode was entered last.
+    code_segment: (u64, u32),
     pub(crate) gdt: DescriptorTable,
     pub(crate) idt: DescriptorTable,
     pub(crate) control: ControlRegisters,
@@ -81,6 +83,7 @@ impl Cpu {
             native_until: 0,
             memory: Memory::new(ram),
             segments: Segments::default(),
+            code_segment: (0, 0),
             gdt: DescriptorTable::default(),
             idt: DescriptorTable::default(),
             control: ControlRegisters::default(),
@@ -308,6 +311,12 @@ impl Cpu {
     pub(crate) fn privilege_changed(&mut self) {
         let aligned = self.control.cr0 & 1 << 18 != 0 && self.flags.has(bit::AC);
         self.memory.set_mode(self.privilege() == 3, aligned, self.code_size());
+        // In compatibility mode an offset leads to code by the segment's base and limit, too.
+        let cs = &self.segments.cs;
+        if !self.is_long() && self.code_segment != (cs.base, cs.limit) {
+            self.code_segment = (cs.base, cs.limit);
+            self.memory.forget_links();
+        }
     }
 
     /// To be called when CR0, CR3, CR4 or EFER were set: takes over what they say of translation, and forgets

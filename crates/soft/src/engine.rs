@@ -41,7 +41,7 @@ impl SoftEngine {
         self.assert_answered();
         let mmio = &self.runner.cpu.memory.mmio;
         if mmio.is_answered() && !mmio.is_waiting() {
-            self.runner.step();
+            self.runner.step_with_answer();
         }
         let cpu = &self.runner.cpu;
         cpu.exit.is_none() && !cpu.memory.mmio.is_waiting() && !cpu.memory.mmio.has_writes()
@@ -87,6 +87,8 @@ impl Engine for SoftEngine {
 
     fn answer(&mut self, answer: Answer) -> Result<(), EngineError> {
         self.runner.cpu.memory.mmio.answer(answer);
+        // At once, so that nothing that happens before the next run comes between the two.
+        self.complete();
         Ok(())
     }
 

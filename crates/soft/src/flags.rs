@@ -11,6 +11,8 @@
 //!
 //! ZF, SF and PF are kept in three fields, because POPF can set combinations that no result has.
 
+use std::mem::offset_of;
+
 use crate::width::Width;
 
 /// Bits of RFLAGS (Intel SDM volume 1, 3.4.3).
@@ -34,6 +36,34 @@ pub(crate) mod bit {
     pub(crate) const ARITHMETIC: u64 = CF | PF | AF | ZF | SF | OF;
     /// All that this processor has. VM, VIF and VIP are not among them: there is no virtual-8086 mode.
     pub(crate) const ALL: u64 = ARITHMETIC | TF | IF | DF | IOPL | NT | RF | AC | ID;
+}
+
+/// What [`Flags`] keeps arithmetic flags in, for native code.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Field {
+    /// 8 bytes: ZF is set if and only if this is zero.
+    Zero,
+    /// 8 bytes: SF is bit 63.
+    Sign,
+    /// 8 bytes: CF is bit 63, OF is bit 63 xor bit 62.
+    Carries,
+    /// 1 byte: PF is set if and only if this has an even number of ones.
+    Parity,
+    /// 1 byte: AF is bit 4.
+    Adjust,
+}
+
+impl Field {
+    /// Where it is in [`Flags`], in bytes.
+    pub(crate) fn offset(self) -> usize {
+        match self {
+            Self::Zero => offset_of!(Flags, zero),
+            Self::Sign => offset_of!(Flags, sign),
+            Self::Carries => offset_of!(Flags, carries),
+            Self::Parity => offset_of!(Flags, parity),
+            Self::Adjust => offset_of!(Flags, adjust),
+        }
+    }
 }
 
 /// RFLAGS.

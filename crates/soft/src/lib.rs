@@ -11,6 +11,7 @@
 //!    bytes: a pointer to the function that executes it, and its operands.
 //! 2. [`run`] calls the functions of a block, one after the other, and counts them. Between blocks it looks
 //!    whether it has to stop, deliver an event, or tell the monitor something.
+//!    Hot blocks become [`native`] code that makes the same calls.
 //! 3. The functions stand in groups: [`integer`], [`system`] (privilege, events, control registers), [`sse`]
 //!    and [`x87`]. They work on the registers in [`cpu`] and on [`memory`].
 //!
@@ -25,15 +26,14 @@
 //!
 //! What a guest does on this engine is a function of the state, the memory, the answers, and the steps at which
 //! interrupts were injected and memory was written from outside. Nothing else: no host time, no host
-//! randomness, no addresses of the host. The host's own floating-point instructions are used where the
-//! manual defines every bit of their results, with the guest's control word and the host's restored; where
-//! results differ between processors (the x87's transcendental functions, RCPPS and RSQRTPS) they are
-//! computed in software.
+//! randomness, no addresses of the host. SSE arithmetic uses the host's own, with the guest's MXCSR and the host's
+//! restored, because the manual defines every bit of its results; where results differ between processors
+//! (RCPPS and RSQRTPS, the x87's transcendental functions) they are computed in software, as all of the x87 is.
 //!
-//! Translations that are kept (in the translation buffer, in the jump cache) could be visible to a guest that
-//! changes its page tables without telling the processor, and decide when accessed bits are set. So what is
-//! kept follows from what the guest executed alone, never from where the monitor stopped it: see the cursor
-//! in [`run`]. Setting the state begins with nothing kept.
+//! Translations that are kept could be visible to a guest that changes its page tables without telling the
+//! processor, and decide when accessed bits are set. So what is kept follows from what the guest executed alone,
+//! never from where the monitor stopped it, nor from which code became native: see [`memory`]. Setting the
+//! state begins with nothing kept.
 
 #![allow(
     improper_ctypes_definitions,

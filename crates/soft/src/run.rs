@@ -25,7 +25,7 @@ use crate::cpu::{Cpu, not_canonical, number};
 use crate::decode;
 use crate::fault::{Abort, Reason};
 use crate::flags::bit;
-use crate::memory::{PAGE_BITS, PAGE_SIZE};
+use crate::memory::{PAGE_BITS, next_page};
 use crate::native::{Entry, HOT, Link, Native, NativeCode, QUANTUM, Returned};
 use crate::op::{Op, Step};
 use crate::system::{debug, interrupt};
@@ -60,6 +60,7 @@ impl Runner {
     pub(crate) fn forget(&mut self) {
         self.cpu.memory.forget();
         self.blocks.clear();
+        self.unlinked = None;
         self.cpu.exit = None;
         self.cpu.attend();
     }
@@ -132,7 +133,7 @@ impl Runner {
             return;
         };
         let generation = native.generation();
-        block.native.set(Some(native.compile(&block.ops)));
+        block.native.set(Some(native.compile(&block.ops, &block.simple)));
         block.heat.set(0);
         if native.generation() != generation {
             // All other code is gone, so no link must be followed or filled.
@@ -228,6 +229,7 @@ impl Runner {
     /// Forgets code that was written over, by instructions or by devices.
     fn take_over_writes(&mut self) {
         for page in self.cpu.memory.take_written_code() {
+            self.unlinked = None;
             self.blocks.invalidate(page);
         }
     }
@@ -240,8 +242,15 @@ impl Runner {
             || debug::is_armed(&self.cpu)
     }
 
+    /// Executes the instruction that waited for an answer and has got it.
+    pub(crate) fn step_with_answer(&mut self) {
+        self.cpu.memory.take_over_foreign_writes();
+        self.take_over_writes();
+        self.step();
+    }
+
     /// Executes one instruction, and what follows it: the end of a shadow, a trap.
-    pub(crate) fn step(&mut self) {
+    fn step(&mut self) {
         let (shadow, traps) = (self.cpu.shadow, self.cpu.flags.has(bit::TF));
         let before = self.cpu.retired;
         let stop_at = std::mem::replace(&mut self.cpu.stop_at, before + 1);
@@ -288,7 +297,7 @@ impl Runner {
             Some(block) if self.reaches_the_same_page(&block, linear)? => block,
             _ => self.decode(decode::Entry { rip, linear, physical, size: place.size })?,
         };
-        let circumstances = self.cpu.memory.circumstances_of_code(linear);
+        let circumstances = self.cpu.memory.circumstances_of_code(linear, block.second_page.is_some());
         self.blocks.remember_jump(rip, circumstances, place, Rc::clone(&block));
         Ok(block)
     }
@@ -300,20 +309,19 @@ impl Runner {
             .into_iter()
             .flatten()
             .for_each(|page| self.cpu.memory.watch_code(page));
-        self.blocks.insert(Place { physical: entry.physical, size: entry.size }, Rc::clone(&block));
+        if self.blocks.insert(Place { physical: entry.physical, size: entry.size }, Rc::clone(&block)) {
+            // Native code of blocks that are gone must not be reached.
+            self.unlinked = None;
+            self.cpu.memory.forget_links();
+        }
         Ok(block)
     }
 
-    /// Whether the last instruction of a known block is still the same, if it reaches into another page.
+    /// Whether the instruction of a known block is still the same, if it reaches into another page.
     fn reaches_the_same_page(&mut self, block: &Block, linear: u64) -> Result<bool, Abort> {
         let Some(page) = block.second_page else { return Ok(true) };
-        let next = (linear | (PAGE_SIZE - 1)).wrapping_add(1);
-        match self.cpu.memory.fetch(next) {
-            Ok(physical) => Ok(physical.0 >> PAGE_BITS == page),
-            // The last instruction faults; those before it do not. A block that is decoded anew ends there.
-            Err(Abort) if block.ops.len() > 1 => Ok(false),
-            Err(Abort) => Err(Abort),
-        }
+        let next = self.cpu.memory.fetch(next_page(linear))?;
+        Ok(next.0 >> PAGE_BITS == page)
     }
 }
 

@@ -56,6 +56,14 @@ pub(super) fn to_kvm(segment: &Segment) -> kvm_segment {
     }
 }
 
+/// SS in long mode. A null selector makes it unusable; what IRETQ leaves in its hidden part then is up to the host,
+/// which may show a flat segment (QEMU does).
+pub(super) fn stack_from_kvm(kvm: &kvm_segment) -> Segment {
+    let is_null = kvm.selector & !3 == 0;
+    let unusable = u8::from(is_null || kvm.unusable != 0);
+    from_kvm(&kvm_segment { unusable, ..*kvm }, Base::OnlyOfDescriptor)
+}
+
 /// SS, whose DPL is the privilege level to KVM, also with a null selector. CS's selector has it too (SDM
 /// volume 3, 5.5).
 pub(super) fn stack_to_kvm(stack: &Segment, code: &Segment) -> kvm_segment {
@@ -89,6 +97,13 @@ mod tests {
         let unusable = Segment { selector: 3, unusable: true, ..Segment::default() };
         assert_eq!(from_kvm(&kvm, Base::OnlyOfDescriptor), unusable);
         assert_eq!(from_kvm(&kvm, Base::AlsoRegister), Segment { base: 0x7000, ..unusable });
+    }
+
+    #[test]
+    fn a_null_stack_segment_is_unusable_whatever_the_host_has_left_in_it() {
+        let flat = kvm_segment { limit: u32::MAX, present: 1, s: 1, type_: 3, ..Default::default() };
+        assert_eq!(stack_from_kvm(&flat), Segment { unusable: true, ..Segment::default() });
+        assert!(!stack_from_kvm(&kvm_segment { selector: 0x18, ..flat }).unusable);
     }
 
     #[test]

@@ -12,8 +12,11 @@ use outlive_engine::{
     ControlRegisters, DebugRegisters, DescriptorTable, EngineError, Segment, Segments, VcpuState,
 };
 
-use super::segments::{Base, from_kvm, stack_to_kvm, to_kvm};
+use super::segments::{Base, from_kvm, stack_from_kvm, stack_to_kvm, to_kvm};
 use crate::error::host;
+
+/// EFER.LMA.
+const LONG_MODE: u64 = 1 << 10;
 
 pub(super) fn read(vcpu: &VcpuFd, state: &mut VcpuState) -> Result<(), EngineError> {
     let kvm = vcpu.get_sregs().map_err(host("read special registers"))?;
@@ -77,7 +80,7 @@ fn segments(kvm: &kvm_sregs) -> Segments {
         es: data(&kvm.es),
         fs: thread(&kvm.fs),
         gs: thread(&kvm.gs),
-        ss: data(&kvm.ss),
+        ss: if kvm.efer & LONG_MODE != 0 { stack_from_kvm(&kvm.ss) } else { data(&kvm.ss) },
         tr: data(&kvm.tr),
         ldt: data(&kvm.ldt),
     }

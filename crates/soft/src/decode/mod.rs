@@ -6,7 +6,8 @@
 //! advertise ([`offered`]), is #UD.
 //!
 //! A block begins wherever execution comes, and ends behind an instruction that may go on elsewhere, at the
-//! end of its page, or when it is long. Only its last instruction may reach into the next page.
+//! end of its page, or when it is long. An instruction that reaches into the next page is alone in its block,
+//! so that this page is fetched when the instruction is executed, wherever blocks begin.
 
 mod offered;
 mod operands;
@@ -23,6 +24,7 @@ use crate::cpu::Cpu;
 use crate::fault::{Abort, Exception};
 use crate::memory::circumstances::CodeSize;
 use crate::memory::{PAGE_BITS, PAGE_SIZE};
+use crate::native::Simple;
 use crate::op::{Execute, Op, Step};
 
 /// The most instructions in a block.
@@ -79,19 +81,16 @@ pub(crate) fn block(cpu: &mut Cpu, entry: Entry) -> Result<Rc<Block>, Abort> {
     let most = in_page.min((MAX_OPS + 1) * MAX_BYTES);
     let mut code = Code { bytes: cpu.memory.ram.copy(physical, most), second_page: None };
     let mut ops: Vec<Op> = Vec::new();
+    let mut simple = Vec::new();
     let mut at = 0;
     while at < in_page && ops.len() < MAX_OPS {
         let (mut instruction, mut error) = decode(&code.bytes[at..], rip.wrapping_add(at as u64), size);
         if error == DecoderError::NoMoreBytes {
-            match second_page(cpu, linear.wrapping_add(in_page as u64), &mut code) {
-                Ok(()) => {}
-                // Whoever comes here gets the fault.
-                Err(Abort) if !ops.is_empty() => {
-                    cpu.memory.reason = None;
-                    break;
-                }
-                Err(Abort) => return Err(Abort),
+            // The next page is looked at when this instruction is executed, and not earlier.
+            if !ops.is_empty() {
+                break;
             }
+            second_page(cpu, linear.wrapping_add(in_page as u64), &mut code)?;
             (instruction, error) = decode(&code.bytes[at..], rip.wrapping_add(at as u64), size);
         }
         let (op, is_last) = translate(&instruction, error, &code.bytes[at..], rip, at, size);
@@ -100,11 +99,12 @@ pub(crate) fn block(cpu: &mut Cpu, entry: Entry) -> Result<Rc<Block>, Abort> {
         }
         at = usize::from(op.end);
         ops.push(op);
+        simple.push(if error == DecoderError::None { Simple::of(&instruction, &op) } else { Simple::No });
         if is_last {
             break;
         }
     }
-    Ok(Rc::new(Block::new(ops, code.second_page)))
+    Ok(Rc::new(Block::new(ops, simple, code.second_page)))
 }
 
 fn decode(bytes: &[u8], rip: u64, size: CodeSize) -> (Instruction, DecoderError) {

@@ -12,7 +12,7 @@ use super::circumstances::Flush;
 use super::tlb::Mode;
 use super::walk::PageKind;
 
-/// How many pages are remembered at most. Code in more pages than this, with no flush, is walked to again.
+/// How many pages of either kind are remembered at most.
 const MOST: usize = 1 << 16;
 
 /// Physical addresses of code pages, by who fetches and by page number.
@@ -39,12 +39,14 @@ impl Fetches {
         Some((page | linear & ((1 << PAGE_BITS) - 1), is_global))
     }
 
+    /// Whether there is no room for another page: everything must be forgotten first.
+    pub(super) fn are_full(&self) -> bool {
+        self.local.len().max(self.global.len()) == MOST
+    }
+
     /// Remembers where a page is.
     pub(super) fn insert(&mut self, mode: Mode, linear: u64, physical: u64, kind: PageKind) {
         let pages = if kind.is_global { &mut self.global } else { &mut self.local };
-        if pages.len() == MOST {
-            pages.clear();
-        }
         pages.insert(key(mode, linear), physical >> PAGE_BITS << PAGE_BITS);
     }
 

@@ -13,11 +13,14 @@
 
 pub(crate) mod circumstances;
 mod fetches;
+mod large_pages;
 pub(crate) mod mmio;
 pub(crate) mod ram;
 pub(crate) mod tlb;
 pub(crate) mod walk;
 pub(crate) mod watch;
+
+use std::mem::offset_of;
 
 use outlive_engine::{ControlRegisters, GuestPhysical, GuestRam};
 
@@ -25,6 +28,7 @@ use crate::fault::{Abort, Exception, Reason, vector};
 use crate::op::Step;
 use circumstances::{Circumstances, CodeSize, Flush};
 use fetches::Fetches;
+use large_pages::LargePages;
 use mmio::Mmio;
 use ram::Ram;
 use tlb::{Mode, Tlb};
@@ -50,6 +54,7 @@ pub(crate) struct Memory {
     pub(crate) ram: Ram,
     tlb: Tlb,
     fetches: Fetches,
+    large_pages: LargePages,
     pub(crate) paging: Paging,
     /// Who accesses, unless an instruction says otherwise.
     pub(crate) mode: Mode,
@@ -85,12 +90,18 @@ fn is_in_upper_half(linear: u64) -> bool {
 }
 
 impl Memory {
+    /// Where the mode is in this structure, and the pointer to the tables of the translation buffer: for native
+    /// code.
+    pub(crate) const MODE: usize = offset_of!(Self, mode);
+    pub(crate) const TABLES: usize = offset_of!(Self, tlb) + Tlb::TABLES;
+
     /// Memory with an empty translation buffer.
     pub(crate) fn new(ram: &GuestRam) -> Self {
         Self {
             ram: Ram::new(ram),
             tlb: Tlb::new(),
             fetches: Fetches::default(),
+            large_pages: LargePages::default(),
             paging: Paging::from_registers(&ControlRegisters::default()),
             mode: Mode::Supervisor,
             mmio: Mmio::default(),
@@ -213,17 +224,22 @@ impl Memory {
         }
     }
 
-    /// The number of the circumstances under which the instruction byte at `linear` stays where it is. It was
-    /// fetched a moment ago.
-    pub(crate) fn circumstances_of_code(&self, linear: u64) -> u64 {
-        let is_global = self.fetches.lookup(self.mode, linear).is_some_and(|(_, is_global)| is_global);
-        self.circumstances.number(is_global && is_in_upper_half(linear))
+    /// The number of the circumstances under which the code at `linear`, and that in the next page if it reaches
+    /// there, stays where it is. It was fetched a moment ago.
+    pub(crate) fn circumstances_of_code(&self, linear: u64, reaches_into_next_page: bool) -> u64 {
+        let is_global = |linear| {
+            let known = self.fetches.lookup(self.mode, linear);
+            is_in_upper_half(linear) && known.is_some_and(|(_, is_global)| is_global)
+        };
+        let are_global = is_global(linear) && (!reaches_into_next_page || is_global(next_page(linear)));
+        self.circumstances.number(are_global)
     }
 
     /// Forgets all translations.
     pub(crate) fn flush(&mut self) {
         self.tlb.flush();
         self.fetches.flush(Flush::All);
+        self.large_pages.clear();
         self.note_flush(Flush::All);
     }
 
@@ -234,14 +250,14 @@ impl Memory {
         self.note_flush(Flush::Local);
     }
 
-    /// Forgets the translation of one page.
+    /// Forgets the translation of one page. If that is larger than 4 KiB, everything goes with it.
     pub(crate) fn flush_page(&mut self, linear: u64) {
-        let flush = self.tlb.flush_page(linear);
-        match flush {
-            Flush::All => self.fetches.flush(Flush::All),
-            Flush::Local => self.fetches.flush_page(linear),
+        if self.large_pages.contain(linear) {
+            return self.flush();
         }
-        self.note_flush(if is_in_upper_half(linear) { Flush::All } else { flush });
+        self.tlb.flush_page(linear);
+        self.fetches.flush_page(linear);
+        self.note_flush(if is_in_upper_half(linear) { Flush::All } else { Flush::Local });
     }
 
     fn note_flush(&mut self, flush: Flush) {
@@ -364,9 +380,13 @@ impl Memory {
         let Some(page) = self.ram.page(translation.physical.0 >> PAGE_BITS) else { return };
         let is_special = mode == Mode::UserAligned || self.watch.is_in_page(linear);
         let (kind_of_page, physical) = (translation.page, translation.physical.0);
+        // When something must be forgotten for want of room, everything is, so that nobody knows more than others.
+        if self.fetches.are_full() || self.large_pages.are_full() {
+            self.flush();
+        }
+        self.large_pages.note(linear, kind_of_page);
         if kind == Kind::Fetch {
             self.fetches.insert(mode, linear, physical, kind_of_page);
-            self.tlb.note_page(linear, kind_of_page);
         } else if !is_special && (kind != Kind::Write || !page.has_code) {
             self.tlb.insert(mode, kind, linear, page.host, kind_of_page);
         }
@@ -467,6 +487,11 @@ impl Memory {
             }
         }
     }
+}
+
+/// Where the page behind that of a linear address begins.
+pub(crate) fn next_page(linear: u64) -> u64 {
+    (linear | (PAGE_SIZE - 1)).wrapping_add(1)
 }
 
 /// How many of `bytes` bytes at `linear` are in the first page.

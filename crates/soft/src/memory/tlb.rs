@@ -10,9 +10,8 @@
 //! that was restored from a saved state begins with an empty one; the machine that was saved is flushed at
 //! that point too, so that both go on alike.
 
-use rustc_hash::FxHashSet;
+use std::mem::offset_of;
 
-use super::circumstances::Flush;
 use super::walk::PageKind;
 use super::{Kind, PAGE_BITS, PAGE_SIZE};
 
@@ -23,6 +22,7 @@ const KINDS: usize = 2;
 const MODES: usize = 3;
 
 #[derive(Clone, Copy, Debug)]
+#[repr(C)]
 struct Entry {
     /// The linear page's first address. In an empty entry, one that no access to this entry can match.
     page: u64,
@@ -43,6 +43,8 @@ pub(crate) enum Mode {
 
 type Table = [Entry; ENTRIES];
 
+const _: () = assert!(size_of::<Entry>().is_power_of_two() && size_of::<[Table; KINDS]>().is_power_of_two());
+
 /// The buffer.
 #[derive(Debug)]
 pub(crate) struct Tlb {
@@ -52,9 +54,6 @@ pub(crate) struct Tlb {
     /// the last one.
     local: Vec<Slot>,
     global: Vec<Slot>,
-    /// Larger pages than of 4 KiB, pieces of which were remembered since all was flushed: their numbers, and log2
-    /// of their sizes.
-    large_pages: FxHashSet<(u64, u32)>,
 }
 
 /// The place of an entry.
@@ -76,16 +75,40 @@ fn empty(index: usize) -> Entry {
     Entry { page: ((index ^ 1) as u64) << PAGE_BITS, offset: 0 }
 }
 
+/// How [`Tlb::lookup`] finds an entry of the tables for one kind of access, for native code that does the same.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Layout {
+    /// The tables of a mode begin at its number, shifted by this.
+    pub(crate) mode_bits: u32,
+    /// The entry of a linear address is there where the address, shifted right by this and masked, says.
+    pub(crate) index_shift: u32,
+    pub(crate) index_mask: usize,
+    /// Where an entry's fields are, from there on.
+    pub(crate) page: usize,
+    pub(crate) offset: usize,
+}
+
 impl Tlb {
+    /// Where in this structure the pointer to the tables is.
+    pub(crate) const TABLES: usize = offset_of!(Self, tables);
+
+    /// Where entries for one kind of access are.
+    pub(crate) fn layout(kind: Kind) -> Layout {
+        let entry = size_of::<Entry>();
+        let table = kind as usize * size_of::<Table>();
+        Layout {
+            mode_bits: size_of::<[Table; KINDS]>().ilog2(),
+            index_shift: PAGE_BITS - entry.ilog2(),
+            index_mask: (ENTRIES - 1) * entry,
+            page: table + offset_of!(Entry, page),
+            offset: table + offset_of!(Entry, offset),
+        }
+    }
+
     /// An empty buffer.
     pub(crate) fn new() -> Self {
         let table: Table = std::array::from_fn(empty);
-        Self {
-            tables: Box::new([[table; KINDS]; MODES]),
-            local: Vec::new(),
-            global: Vec::new(),
-            large_pages: FxHashSet::default(),
-        }
+        Self { tables: Box::new([[table; KINDS]; MODES]), local: Vec::new(), global: Vec::new() }
     }
 
     /// Where the `bytes` bytes of data at `linear` are in host memory, if the buffer knows and they are in one
@@ -110,31 +133,21 @@ impl Tlb {
     }
 
     fn fill(&mut self, mode: Mode, kind: Kind, linear: u64, target: u64, of: PageKind) {
-        let page = linear & !(PAGE_SIZE - 1);
-        let index = index(linear);
-        self.tables[mode as usize][kind as usize][index] = Entry { page, offset: target.wrapping_sub(page) };
-        let filled = if of.is_global { &mut self.global } else { &mut self.local };
+        let filled = if of.is_global { &self.global } else { &self.local };
         // An entry may be in a list more than once, but not without end.
         if filled.len() == ENTRIES * KINDS * MODES {
             self.flush();
-        } else {
-            filled.push(Slot { mode, kind, index: index as u16 });
         }
-        self.note_page(linear, of);
-    }
-
-    /// Notes that a piece of a page is remembered, here or elsewhere.
-    pub(crate) fn note_page(&mut self, linear: u64, page: PageKind) {
-        if page.bits > PAGE_BITS {
-            self.large_pages.insert((linear >> page.bits, page.bits));
-        }
+        let (page, index) = (linear & !(PAGE_SIZE - 1), index(linear));
+        self.tables[mode as usize][kind as usize][index] = Entry { page, offset: target.wrapping_sub(page) };
+        let filled = if of.is_global { &mut self.global } else { &mut self.local };
+        filled.push(Slot { mode, kind, index: index as u16 });
     }
 
     /// Forgets everything.
     pub(crate) fn flush(&mut self) {
         self.flush_local();
         Self::drain(&mut self.tables, &mut self.global);
-        self.large_pages.clear();
     }
 
     /// Forgets everything but global pages.
@@ -149,20 +162,14 @@ impl Tlb {
         }
     }
 
-    /// Forgets the page of a linear address. One of 2 MiB or 1 GiB goes with all its pieces (Intel SDM volume 3,
-    /// 5.10.4.1), and everything else with it. What was forgotten: [`Flush::Local`] unless everything was.
-    pub(crate) fn flush_page(&mut self, linear: u64) -> Flush {
-        if [21, 30].into_iter().any(|bits| self.large_pages.contains(&(linear >> bits, bits))) {
-            self.flush();
-            return Flush::All;
-        }
+    /// Forgets the piece of 4 KiB that a linear address is in.
+    pub(crate) fn flush_page(&mut self, linear: u64) {
         let (page, at) = (linear & !(PAGE_SIZE - 1), index(linear));
         for table in self.tables.iter_mut().flatten() {
             if table[at].page == page {
                 table[at] = empty(at);
             }
         }
-        Flush::Local
     }
 
     /// Forgets all translations for writing to a page of host memory.
@@ -231,21 +238,6 @@ mod tests {
     }
 
     #[test]
-    fn a_large_page_is_forgotten_with_all_its_pieces() {
-        let mut tlb = Tlb::new();
-        let mut memory = vec![0u8; 8192];
-        let host = memory.as_mut_ptr();
-        let large = PageKind { is_global: true, bits: 21 };
-        tlb.insert(Mode::User, Kind::Read, 0x20_1000, host, large);
-        tlb.insert(Mode::User, Kind::Read, 0x3f_f000, host.wrapping_add(4096), large);
-        tlb.flush_page(0x40_0000);
-        assert!(tlb.lookup(Mode::User, Kind::Read, 0x20_1000, 1).is_some(), "another page");
-        tlb.flush_page(0x20_0000);
-        assert!(tlb.lookup(Mode::User, Kind::Read, 0x20_1000, 1).is_none());
-        assert!(tlb.lookup(Mode::User, Kind::Read, 0x3f_f000, 1).is_none());
-    }
-
-    #[test]
     fn writes_to_one_page_are_forgotten_under_all_its_addresses() {
         let mut tlb = Tlb::new();
         let mut memory = vec![0u8; 8192];
@@ -265,5 +257,19 @@ mod tests {
         assert!(tlb.lookup(Mode::Supervisor, Kind::Write, 0x7000, 1).is_none());
         assert!(tlb.lookup(Mode::User, Kind::Read, 0x1000, 1).is_some());
         assert!(tlb.lookup(Mode::User, Kind::Write, 0x2000, 1).is_some());
+    }
+
+    #[test]
+    fn a_flush_finds_every_entry_however_many_were_filled() {
+        let mut tlb = Tlb::new();
+        let mut memory = vec![0u8; 4096];
+        let local = PageKind { is_global: false, bits: 12 };
+        for page in 0..=(ENTRIES * KINDS * MODES) as u64 {
+            tlb.insert(Mode::User, Kind::Read, page << PAGE_BITS, memory.as_mut_ptr(), local);
+        }
+        let last = ((ENTRIES * KINDS * MODES) as u64) << PAGE_BITS;
+        assert!(tlb.lookup(Mode::User, Kind::Read, last, 1).is_some());
+        tlb.flush_local();
+        assert!(tlb.lookup(Mode::User, Kind::Read, last, 1).is_none());
     }
 }

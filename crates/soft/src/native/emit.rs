@@ -8,7 +8,9 @@ use iced_x86::code_asm::{
     rdx, rsi,
 };
 
+use super::inline::{self, Then, Ways};
 use super::outcome;
+use super::simple::Simple;
 use crate::cpu::{Cpu, number};
 use crate::memory::circumstances::Circumstances;
 use crate::op::{Op, Step, property};
@@ -67,13 +69,22 @@ pub(super) fn enter() -> Vec<u8> {
 }
 
 /// A block's code, to be executed at `address`.
-pub(super) fn block(ops: &[Op], address: u64) -> Vec<u8> {
-    Emitter::new(ops).and_then(|emitter| emitter.emit(address)).expect("calls and jumps can be encoded")
+pub(super) fn block(ops: &[Op], simple: &[Simple], address: u64) -> Vec<u8> {
+    Emitter::new(ops, simple)
+        .and_then(|emitter| emitter.emit(address))
+        .expect("calls and jumps can be encoded")
 }
 
 struct Emitter<'a> {
     asm: CodeAssembler,
     ops: &'a [Op],
+    simple: &'a [Simple],
+    /// Of each op: where it is done by its function, if it is done by machine code else.
+    slow: Vec<CodeLabel>,
+    /// Behind each op that is done by machine code: where its function's call comes back to.
+    done: Vec<CodeLabel>,
+    /// Where the last op goes when it has set RIP.
+    jumped: CodeLabel,
     /// Behind each op: the way out if it did not want the next one.
     outs: Vec<CodeLabel>,
     /// Back to the run loop, with nothing to tell.
@@ -85,19 +96,25 @@ struct Emitter<'a> {
 }
 
 impl<'a> Emitter<'a> {
-    fn new(ops: &'a [Op]) -> Result<Self, IcedError> {
+    fn new(ops: &'a [Op], simple: &'a [Simple]) -> Result<Self, IcedError> {
         let mut asm = CodeAssembler::new(64)?;
-        let outs = ops.iter().map(|_| asm.create_label()).collect();
-        let (here, unlinked) = (asm.create_label(), asm.create_label());
-        Ok(Self { asm, ops, outs, here, unlinked, links: Vec::new() })
+        let mut labels = || ops.iter().map(|_| asm.create_label()).collect();
+        let (slow, done, outs) = (labels(), labels(), labels());
+        let (jumped, here, unlinked) = (asm.create_label(), asm.create_label(), asm.create_label());
+        Ok(Self { asm, ops, simple, slow, done, jumped, outs, here, unlinked, links: Vec::new() })
     }
 
     fn emit(mut self, address: u64) -> Result<Vec<u8>, IcedError> {
         self.begin()?;
+        let mut then = Then::Next;
         for position in 0..self.ops.len() {
-            self.call(position)?;
+            then = self.op(position)?;
         }
-        self.end()?;
+        // Behind a jump there is nothing to be done.
+        if then != Then::Jump {
+            self.end()?;
+        }
+        self.slow_ways()?;
         self.ways_out()?;
         self.link_data()?;
         self.asm.assemble(address)
@@ -113,6 +130,55 @@ impl<'a> Emitter<'a> {
         asm.jl(self.here)?;
         asm.mov(rax, rip())?;
         asm.mov(block_address(), rax)
+    }
+
+    /// Does an op by machine code, or calls its function.
+    fn op(&mut self, position: usize) -> Result<Then, IcedError> {
+        let simple = self.simple[position];
+        if simple == Simple::No {
+            self.call(position)?;
+            return Ok(Then::Either);
+        }
+        let ways = Ways { slow: self.slow[position], jumped: self.jumped };
+        let flags = self.flags_are_seen(position);
+        let then = inline::emit(&mut self.asm, &self.ops[position], simple, flags, ways)?;
+        if then == Then::Jump {
+            self.asm.jmp(self.jumped)?;
+        } else {
+            self.asm.set_label(&mut self.done[position])?;
+            self.asm.zero_bytes()?;
+        }
+        Ok(then)
+    }
+
+    /// Whether anybody looks at the flags of an op before another one replaces them.
+    fn flags_are_seen(&self, position: usize) -> bool {
+        for simple in &self.simple[position + 1..] {
+            match simple {
+                simple if !simple.always_goes_on() => return true,
+                simple if simple.replaces_flags() => return false,
+                _ => {}
+            }
+        }
+        true
+    }
+
+    /// The calls of functions for what machine code leaves to them.
+    fn slow_ways(&mut self) -> Result<(), IcedError> {
+        for position in 0..self.ops.len() {
+            if self.simple[position] == Simple::No || self.simple[position].always_goes_on() {
+                continue;
+            }
+            self.asm.set_label(&mut self.slow[position])?;
+            self.call(position)?;
+            // The functions of these never want the next op.
+            if matches!(self.simple[position], Simple::Jump | Simple::Call | Simple::Return) {
+                self.asm.ud2()?;
+            } else {
+                self.asm.jmp(self.done[position])?;
+            }
+        }
+        Ok(())
     }
 
     /// Calls an op's function, and leaves unless it wants the next op. The last one may also jump.
@@ -185,6 +251,7 @@ impl<'a> Emitter<'a> {
         let mut other = self.asm.create_label();
         self.asm.cmp(al, i32::from(outcome(Ok(Step::Jump))))?;
         self.asm.jne(other)?;
+        self.asm.set_label(&mut self.jumped)?;
         self.asm.add(retired(), position as i32 + 1)?;
         self.follow_link()?;
         self.asm.set_label(&mut other)

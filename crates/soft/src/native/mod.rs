@@ -3,8 +3,9 @@
 //! The loop that calls one op after the other makes every op an indirect call from one place, which no branch
 //! predictor foresees once the guest's code is large. A block that was executed [`HOT`] times is therefore
 //! turned into a row of direct calls: the same functions with the same ops, with nothing between them that
-//! they could see. So native code changes how fast a guest runs, and nothing else; whatever it does not do
-//! itself it leaves to the run loop.
+//! they could see. The simplest and most frequent instructions ([`simple`]) it does by itself ([`inline`]),
+//! exactly as their functions do. So native code changes how fast a guest runs, and nothing else; whatever it
+//! does not do itself it leaves to the functions and to the run loop.
 //!
 //! # Links
 //!
@@ -27,14 +28,17 @@
 
 mod arena;
 mod emit;
+mod inline;
+mod simple;
 
 use crate::cpu::Cpu;
 use crate::fault::Abort;
 use crate::op::{Op, Step};
 use arena::Arena;
+pub(crate) use simple::Simple;
 
 /// After how many executions a block is turned into machine code.
-pub(crate) const HOT: u32 = 16;
+pub(crate) const HOT: u32 = 100;
 /// How many steps native code may make before the run loop looks whether somebody kicked.
 pub(crate) const QUANTUM: u64 = 20_000;
 
@@ -118,9 +122,9 @@ impl Native {
     }
 
     /// Makes native code of a block. The ops must stay where they are for as long as the code is executed.
-    pub(crate) fn compile(&mut self, ops: &[Op]) -> Entry {
+    pub(crate) fn compile(&mut self, ops: &[Op], simple: &[Simple]) -> Entry {
         loop {
-            let code = emit::block(ops, self.arena.next());
+            let code = emit::block(ops, simple, self.arena.next());
             if let Some(address) = self.arena.append(&code) {
                 return Entry { address, generation: self.generation };
             }
