@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -76,10 +77,12 @@ macro_rules! on_each_engine {
 
 pub(crate) use on_each_engine;
 
-/// Whether this machine has a KVM at all. Says so when it has none, for a skipped test must be seen.
+/// Whether this machine has a KVM at all. Says so when it has none, for a skipped test must be seen. The lab is
+/// there to have one.
 pub(crate) fn kvm_at_hand() -> bool {
     let at_hand = Path::new("/dev/kvm").exists();
     if !at_hand {
+        assert!(!in_lab(), "the lab has no /dev/kvm");
         eprintln!("SKIPPED: no /dev/kvm on this machine");
     }
     at_hand
@@ -87,13 +90,14 @@ pub(crate) fn kvm_at_hand() -> bool {
 
 /// Whether this machine's KVM runs Linux guests. Says so when it does not.
 pub(crate) fn kvm_runs_linux() -> bool {
+    static VERDICT: LazyLock<serde_json::Value> = LazyLock::new(|| doctor_json()["verdict"].clone());
     if !kvm_at_hand() {
         return false;
     }
-    let report = doctor_json();
-    let fit = report["verdict"]["runs_linux"].as_bool().expect("the verdict says whether Linux runs");
+    let fit = VERDICT["runs_linux"].as_bool().expect("the verdict says whether Linux runs");
     if !fit {
-        eprintln!("SKIPPED: this machine's KVM does not run Linux: {}", report["verdict"]);
+        assert!(!in_lab(), "the lab's KVM does not run Linux: {}", *VERDICT);
+        eprintln!("SKIPPED: this machine's KVM does not run Linux: {}", *VERDICT);
     }
     fit
 }

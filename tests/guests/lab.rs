@@ -11,6 +11,12 @@ fn run_in_lab(filters: &[&str]) {
         return;
     }
     let this = std::env::current_exe().unwrap();
+    for filter in filters {
+        // A filter that nothing passes would be a test that proves nothing.
+        let list = Command::new(&this).args(["--list", "--skip", "lab::", filter]).output().unwrap();
+        let list = String::from_utf8_lossy(&list.stdout).into_owned();
+        assert!(list.contains(": test\n"), "no test is named {filter}: {list}");
+    }
     let status = Command::new(checkout().join("scripts/kvm-lab"))
         .arg(this)
         .args(["--test-threads=1", "--nocapture", "--skip", "lab::"])
@@ -24,6 +30,11 @@ fn run_in_lab(filters: &[&str]) {
 #[test]
 fn every_bare_guest_runs_on_a_genuine_kvm() {
     run_in_lab(&["bare::on_kvm"]);
+}
+
+#[test]
+fn both_engines_agree_on_every_bare_guest_and_on_linux() {
+    run_in_lab(&["agree::"]);
 }
 
 #[test]

@@ -108,3 +108,23 @@ on_each_engine! {
         assert!(!Path::new("/sys/class/net").join(tap).exists());
     }
 }
+
+#[test]
+fn redis_serves_twenty_clients_at_once_on_soft_without_an_error() {
+    let Linux { guest, address, .. } = linux(Engine::Soft, 4);
+    let _machine = start(&guest);
+    let arguments = ["-h", &address, "-n", "20000", "-c", "20", "-t", "set,get", "-q"];
+    let output = Command::new("redis-benchmark").args(arguments).output().unwrap();
+    let (told, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(output.status.success() && errors.is_empty(), "{output:?}");
+    // A line is written over and over; its last form is the result.
+    let results: Vec<_> =
+        told.lines().filter_map(|line| line.rsplit('\r').find(|text| !text.is_empty())).collect();
+    for command in ["SET: ", "GET: "] {
+        let is_done = |line: &&str| line.starts_with(command) && line.contains("requests per second");
+        assert_eq!(results.iter().copied().filter(is_done).count(), 1, "{told}");
+    }
+    assert_eq!(results.iter().filter(|line| !line.is_empty()).count(), 2, "nothing but the results: {told}");
+    // Told, not asserted: how fast the host is proves nothing.
+    eprintln!("{}", results.join("\n"));
+}

@@ -1,0 +1,185 @@
+//! The two engines agree: a guest on `soft` is the same machine as on `kvm`.
+//!
+//! The machines run in this process, in a [`world`] whose inputs follow from the guest's exits, so that a guest
+//! that takes interrupts and reads clocks is as comparable as one that only computes. Both engines stop at the
+//! same exits on the way, and everything is compared there and at the end: registers, memory, devices, console,
+//! disk; at every interrupt the registers, and everything that was sent or asked of the disk. Guests that see
+//! nothing of the world are run by the command, too, which tells the digests.
+
+mod computer;
+mod frames;
+mod world;
+
+use outlive_kvm::KvmEngine;
+use outlive_machine::machine::Stop;
+use outlive_soft::SoftEngine;
+
+use crate::harness::{Engine, Guest, finish, in_lab};
+use computer::{Computer, DifferingWord, Plan, differing_lines};
+
+/// At how many exits on the way two machines are compared.
+const SIGHTS: u64 = 20;
+/// RFLAGS.RF.
+const RESUME: u64 = 1 << 16;
+
+/// Runs a guest on both engines to an end that must be a good one, and compares them on the way and there.
+fn agree(plan: &Plan, is_good_end: impl Fn(&Stop) -> bool) {
+    if !Engine::Kvm.runs_linux() {
+        return;
+    }
+    let mut whole = Computer::power_on(SoftEngine::new, plan);
+    let stop = whole.run();
+    assert!(is_good_end(&stop), "{stop:?}: {}", whole.console());
+
+    let mut soft = Computer::power_on(SoftEngine::new, plan);
+    let mut kvm = Computer::power_on(|ram| KvmEngine::new(ram).unwrap(), plan);
+    let step = whole.exits().div_ceil(SIGHTS);
+    for exit in (1..).map(|number| number * step).take_while(|&exit| exit < whole.exits()) {
+        soft.run_to(exit);
+        kvm.run_to(exit);
+        compare(&mut soft, &mut kvm, true);
+    }
+    let stops = [soft.run(), kvm.run()];
+    assert!(stops.iter().all(is_good_end), "{stops:?}");
+    // AMD's processors leave the guest's registers undefined after a triple fault, and KVM resets them (APM volume
+    // 2, 15.14.3).
+    let have_registers = !matches!(stop, Stop::TripleFault(_));
+    compare(&mut soft, &mut kvm, have_registers);
+}
+
+/// Compares two machines where they stand.
+fn compare(soft: &mut Computer<SoftEngine>, kvm: &mut Computer<KvmEngine>, have_registers: bool) {
+    let (soft_sight, kvm_sight) = (soft.look(), kvm.look());
+    let mut words = soft_sight.differing_words(&kvm_sight);
+    let has_same_memory = words.is_empty();
+    words.retain(|word| !is_fault_of_the_lab(word));
+    let mut difference = soft_sight.difference(&kvm_sight, &words);
+    if have_registers {
+        difference += &differing_lines(&soft_sight.registers, &kvm_sight.registers);
+    }
+    assert!(difference.is_empty(), "soft | kvm\n{difference}{}", soft_sight.console);
+    // What a log or a peer will compare are the digests.
+    let (soft_digest, kvm_digest) = (soft_sight.digest, kvm_sight.digest);
+    assert_eq!(soft_digest.registers == kvm_digest.registers, have_registers);
+    assert_eq!(soft_digest.memory == kvm_digest.memory, has_same_memory);
+    for (number, (soft, kvm)) in soft.events().iter().zip(kvm.events()).enumerate() {
+        assert!(soft == kvm, "event {number}, soft | kvm\n{}", differing_lines(soft, kvm));
+    }
+    assert_eq!(soft.events().len(), kvm.events().len());
+}
+
+/// The lab's emulator does not set RF in the flags that a fault pushes, as a processor does (Intel SDM volume 3,
+/// 18.3.1.1). What was once pushed stays in memory below the stack.
+fn is_fault_of_the_lab((_, [soft, kvm]): &DifferingWord) -> bool {
+    in_lab() && soft ^ kvm == RESUME && soft & RESUME != 0
+}
+
+/// A guest that must say of itself that all went well.
+fn succeeds(guest: &str, command_line: &str) {
+    agree(&Plan::bare(guest, command_line), |stop| matches!(stop, Stop::DebugExit(0)));
+}
+
+/// The guest `ends`, with the end that it is told.
+fn ends(command_line: &str, is_end: impl Fn(&Stop) -> bool) {
+    agree(&Plan::bare("ends", command_line), is_end);
+}
+
+mod a_guest_is_the_same_machine_on_both_engines {
+    use outlive_machine::machine::Stop;
+
+    use super::{agree, ends, frames, succeeds};
+    use crate::agree::computer::Plan;
+    use crate::harness::in_lab;
+
+    macro_rules! guests {
+        ($($name:ident $words:literal,)*) => {
+            $(#[test] fn $name() { succeeds(stringify!($name), $words); })*
+        };
+    }
+
+    guests! {
+        hello "one two=3", ticks "", time "", compute "", exits "ticks=1", strings "ticks=1", smc "", disk "",
+        hostile "case=all",
+    }
+
+    #[test]
+    fn faults() {
+        // What the lab's emulator gets wrong: see `bare`.
+        let words =
+            if in_lab() { "step=1 shadow=1 waits=0 skip=gate,reserved,stack" } else { "step=1 shadow=1" };
+        succeeds("faults", words);
+    }
+
+    #[test]
+    fn kv() {
+        let plan = Plan::bare("kv", "").with_frames(frames::conversation());
+        agree(&plan, |stop| matches!(stop, Stop::DebugExit(0)));
+    }
+
+    #[test]
+    fn ends_in_every_way() {
+        ends("how=halt", |stop| matches!(stop, Stop::PowerOff));
+        ends("how=reset", |stop| matches!(stop, Stop::Reset));
+        ends("how=failure", |stop| matches!(stop, Stop::DebugExit(1)));
+        ends("how=triple", |stop| matches!(stop, Stop::TripleFault(_)));
+    }
+}
+
+/// Page faults, interrupts, I/O and everything else that a kernel does, with no tolerance but for the lab's faults.
+/// Its first program reads the time-stamp counter in ring 3, which KVM lets it do unseen.
+#[test]
+fn linux_is_the_same_machine_on_both_engines_until_its_first_program() {
+    if !Engine::Kvm.runs_linux() {
+        return;
+    }
+    let plan = Plan::linux();
+    let mut soft = Computer::power_on(SoftEngine::new, &plan);
+    let mut kvm = Computer::power_on(|ram| KvmEngine::new(ram).unwrap(), &plan);
+    for exit in (100..).step_by(100) {
+        soft.run_to(exit);
+        kvm.run_to(exit);
+        let difference = differing_lines(&soft.registers(), &kvm.registers());
+        assert!(difference.is_empty(), "exit {exit}, soft | kvm\n{difference}{}", soft.console());
+        // What the kernel says last of all before it starts the program.
+        let is_last = soft.console().contains("Write protecting the kernel read-only data");
+        if is_last || exit % 3000 == 0 {
+            compare(&mut soft, &mut kvm, true);
+        }
+        if is_last {
+            return;
+        }
+    }
+}
+
+/// What the command tells of a guest on an engine: its console and its digests.
+fn told(engine: Engine, guest: &str, words: &str) -> (String, String) {
+    let guest = Guest::bare(guest)
+        .engine(engine.name())
+        .command_line(words)
+        .with("wall-clock = 1700000000")
+        .with(&format!("random-seed = \"{:064}\"", 7));
+    let finished = finish(guest.command().arg("--digest"));
+    let digests = finished.errors.lines().filter(|line| line.starts_with("digest of "));
+    let digests: Vec<_> = digests.map(str::to_owned).collect();
+    assert_eq!(digests.len(), 3, "{finished:#?}");
+    (finished.console, digests.join("\n"))
+}
+
+#[test]
+fn the_command_tells_the_same_of_guests_that_see_no_clock_on_both_engines() {
+    if !Engine::Kvm.runs_linux() {
+        return;
+    }
+    let guests = [
+        ("hello", "one two=3"),
+        ("compute", "iterations=50"),
+        ("smc", ""),
+        ("ends", ""),
+        ("ends", "how=halt"),
+        ("ends", "how=reset"),
+        ("ends", "how=failure"),
+    ];
+    for (guest, words) in guests {
+        assert_eq!(told(Engine::Soft, guest, words), told(Engine::Kvm, guest, words), "{guest} {words}");
+    }
+}
