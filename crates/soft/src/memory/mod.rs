@@ -26,13 +26,14 @@ use outlive_engine::{ControlRegisters, GuestPhysical, GuestRam};
 
 use crate::fault::{Abort, Exception, Reason, vector};
 use crate::op::Step;
+use crate::run::unhandled;
 use circumstances::{Circumstances, CodeSize, Flush};
 use fetches::Fetches;
 use large_pages::LargePages;
 use mmio::Mmio;
 use ram::Ram;
 use tlb::{Mode, Tlb};
-use walk::{Paging, Translation};
+use walk::{Failure, Paging, Translation};
 use watch::{Point, Watch};
 
 /// log2 of the size of a page.
@@ -371,7 +372,13 @@ impl Memory {
                 self.remember(mode, kind, linear, &translation);
                 Ok(translation)
             }
-            Err(code) => self.abort(Reason::Exception(Exception::page_fault(linear, code))),
+            Err(Failure::PageFault(code)) => {
+                self.abort(Reason::Exception(Exception::page_fault(linear, code)))
+            }
+            Err(Failure::CodeAmongTables) => {
+                let detail = format!("page tables for {linear:#x} are in a page whose bytes were executed");
+                self.abort(unhandled("page tables among code", detail))
+            }
         }
     }
 

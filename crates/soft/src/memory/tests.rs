@@ -194,6 +194,16 @@ proptest! {
 }
 
 #[test]
+fn a_table_that_was_executed_stops_the_guest_when_it_is_to_be_marked() {
+    let mut paged = Paged::open();
+    assert!(paged.memory.read::<1>(0x8000).is_ok());
+    paged.memory.watch_code(TABLES[3] >> PAGE_BITS);
+    assert!(paged.memory.read::<1>(0x8000).is_ok(), "it is marked already");
+    assert_eq!(paged.memory.read::<1>(0x9000), Err(Abort));
+    assert!(matches!(paged.memory.reason.take(), Some(Reason::Exit(Exit::Unhandled(_)))));
+}
+
+#[test]
 fn a_write_marks_a_page_that_was_read_before() {
     let mut paged = Paged::open();
     assert_eq!(paged.memory.read::<1>(0x8000), Ok([0]));

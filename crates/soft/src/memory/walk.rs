@@ -75,8 +75,16 @@ pub(crate) struct Translation {
     pub(crate) page: PageKind,
 }
 
-/// The error code of the page fault that an access raises.
-pub(crate) type PageFault = u32;
+/// Why there is no translation.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Failure {
+    /// The access raises a page fault with this error code.
+    PageFault(u32),
+    /// An entry that is to be marked lies in a page with decoded code. The block that is executed could be of that
+    /// very page, and nothing tells what it becomes within an instruction. No guest has a reason to execute its page
+    /// tables, so this one is stopped.
+    CodeAmongTables,
+}
 
 /// The rights that all levels together grant.
 #[derive(Clone, Copy)]
@@ -116,7 +124,7 @@ pub(crate) fn walk(
     mode: Mode,
     kind: Kind,
     linear: u64,
-) -> Result<Translation, PageFault> {
+) -> Result<Translation, Failure> {
     let mut fault = match kind {
         Kind::Read => 0,
         Kind::Write => code::WRITE,
@@ -134,26 +142,26 @@ pub(crate) fn walk(
         // Where there is no RAM, an entry reads as all ones, which has reserved bits set.
         let value = read(ram, at).unwrap_or(u64::MAX);
         if value & entry::PRESENT == 0 {
-            return Err(fault);
+            return Err(Failure::PageFault(fault));
         }
         let is_page = level == 0 || value & entry::LARGE != 0;
         if value & reserved(level, is_page, paging) != 0 {
-            return Err(fault | code::PRESENT | code::RESERVED);
+            return Err(Failure::PageFault(fault | code::PRESENT | code::RESERVED));
         }
         rights = rights.and(value);
         if is_page {
             if !rights.allow(mode, kind, paging) {
-                return Err(fault | code::PRESENT);
+                return Err(Failure::PageFault(fault | code::PRESENT));
             }
             let dirty = if kind == Kind::Write { entry::DIRTY } else { 0 };
-            mark(ram, at, value, entry::ACCESSED | dirty);
+            mark(ram, at, value, entry::ACCESSED | dirty)?;
             let is_global = paging.global_pages && value & entry::GLOBAL != 0;
             let page = PageKind { is_global, bits: shift };
             let offset = (1u64 << shift) - 1;
             let physical = GuestPhysical(value & entry::ADDRESS & !offset | linear & offset);
             return Ok(Translation { physical, page });
         }
-        mark(ram, at, value, entry::ACCESSED);
+        mark(ram, at, value, entry::ACCESSED)?;
         table = value & entry::ADDRESS;
     }
     unreachable!("level 0 is always a page")
@@ -192,10 +200,15 @@ fn reserved(level: u32, is_page: bool, paging: &Paging) -> u64 {
 }
 
 /// Sets bits in an entry, unless they are set.
-fn mark(ram: &Ram, at: u64, value: u64, bits: u64) {
-    if value & bits != bits {
-        store(ram, at, value | bits);
+fn mark(ram: &Ram, at: u64, value: u64, bits: u64) -> Result<(), Failure> {
+    if value & bits == bits {
+        return Ok(());
     }
+    if ram.page(at >> PAGE_BITS).is_some_and(|page| page.has_code) {
+        return Err(Failure::CodeAmongTables);
+    }
+    store(ram, at, value | bits);
+    Ok(())
 }
 
 fn host(ram: &Ram, physical: u64) -> Option<*mut u64> {
