@@ -24,7 +24,7 @@ use crate::op::Op;
 
 /// The most ops of all blocks together, 64 MiB: a guest may have code in all of its memory, and enter it at every
 /// byte. When there are more, all blocks are forgotten, which nobody can see.
-const MAX_OPS: usize = 2 << 20;
+pub(crate) const MAX_OPS: usize = 2 << 20;
 /// Entries of the jump cache.
 const JUMPS: usize = 8192;
 
@@ -132,6 +132,12 @@ impl Blocks {
             return Some(&self.jumps[at].block);
         }
         self.blocks.get(&place)
+    }
+
+    /// How many ops the blocks have.
+    #[cfg(test)]
+    pub(crate) fn ops(&self) -> usize {
+        self.ops
     }
 
     /// Keeps a block, in place of the one that was there. Whether any block was forgotten for it: native code

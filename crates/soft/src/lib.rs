@@ -7,18 +7,18 @@
 //!
 //! # From bytes to execution
 //!
-//! 1. [`decode`] turns the bytes at RIP into a [`block`]: a row of [`op`]s up to the next branch. An op is 32
+//! 1. `decode` turns the bytes at RIP into a `block`: a row of `op`s up to the next branch. An op is 32
 //!    bytes: a pointer to the function that executes it, and its operands.
-//! 2. [`run`] calls the functions of a block, one after the other, and counts them. Between blocks it looks
+//! 2. `run` calls the functions of a block, one after the other, and counts them. Between blocks it looks
 //!    whether it has to stop, deliver an event, or tell the monitor something.
-//!    Hot blocks become [`native`] code that makes the same calls.
-//! 3. The functions stand in groups: [`integer`], [`system`] (privilege, events, control registers), [`sse`]
-//!    and [`x87`]. They work on the registers in [`cpu`] and on [`memory`].
+//!    Hot blocks become `native` code that makes the same calls.
+//! 3. The functions stand in groups: `integer`, `system` (privilege, events, control registers), `sse`
+//!    and `x87`. They work on the registers in `cpu` and on `memory`.
 //!
 //! # Precise faults, by giving up
 //!
 //! An instruction either completes or has changed nothing. A function that meets a fault returns
-//! [`Abort`](fault::Abort) before it changes anything; the exception is then delivered with the state before the
+//! `Abort` before it changes anything; the exception is then delivered with the state before the
 //! instruction. What an instruction wants to know of the monitor (a port, a device register, the time) works
 //! the same way: it is given up, the monitor answers, and it is executed again and finds the answer.
 //!
@@ -32,7 +32,7 @@
 //!
 //! Translations that are kept could be visible to a guest that changes its page tables without telling the
 //! processor, and decide when accessed bits are set. So what is kept follows from what the guest executed alone,
-//! never from where the monitor stopped it, nor from which code became native: see [`memory`]. Setting the
+//! never from where the monitor stopped it, nor from which code became native: see `memory`. Setting the
 //! state begins with nothing kept.
 
 #![allow(
@@ -56,6 +56,8 @@ mod op;
 mod run;
 mod sse;
 mod state;
+#[cfg(test)]
+mod stops;
 mod system;
 #[cfg(test)]
 mod testing;

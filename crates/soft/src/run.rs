@@ -65,6 +65,12 @@ impl Runner {
         self.cpu.attend();
     }
 
+    /// How many ops all decoded blocks have.
+    #[cfg(test)]
+    pub(crate) fn decoded_ops(&self) -> usize {
+        self.blocks.ops()
+    }
+
     /// Sets whether [`Exit::InterruptWindow`] is wanted.
     pub(crate) fn want_window(&mut self, wanted: bool) {
         self.window_wanted = wanted;

@@ -1,6 +1,6 @@
 //! The machine code of [`Simple`] instructions.
 //!
-//! Operands are loaded from the guest's registers in [`Cpu`](crate::cpu::Cpu), and results stored there. RAX and
+//! Operands are loaded from the guest's registers in [`Cpu`], and results stored there. RAX and
 //! RCX hold operands or an address, RDX the result; RSI, RDI and R8 help. Where something is out of the ordinary
 //! the code goes to `slow`, before it has changed anything: there the instruction's function is called.
 

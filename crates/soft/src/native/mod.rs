@@ -30,6 +30,8 @@ mod arena;
 mod emit;
 mod inline;
 mod simple;
+#[cfg(test)]
+mod tests;
 
 use crate::cpu::Cpu;
 use crate::fault::Abort;
@@ -168,23 +170,6 @@ impl Native {
             emit::link_fields(rip, circumstances, entry.address)
                 .into_iter()
                 .for_each(|(offset, value)| self.arena.patch(link.0 + offset, value));
-        }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_op_that_wants_the_next_one_returns_zero() {
-        assert_eq!(outcome(Ok(Step::Next)), 0, "native code tests for that");
-    }
-
-    #[test]
-    fn outcomes_are_told_apart() {
-        for known in [Ok(Step::Next), Ok(Step::Jump), Ok(Step::Leave), Ok(Step::Again), Err(Abort)] {
-            assert_eq!(result(outcome(known)), known);
         }
     }
 }

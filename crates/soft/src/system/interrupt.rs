@@ -1,6 +1,6 @@
 //! Delivery of exceptions and interrupts (Intel SDM volume 3, chapter 7).
 //!
-//! [`gate`](super::gate) is the way into a handler. Here is what surrounds it: what kind of event it is, and
+//! [`gate`] is the way into a handler. Here is what surrounds it: what kind of event it is, and
 //! what becomes of it if an exception arises on the way. That exception replaces the event, unless the two
 //! together are a double fault (table 7-5); and if even that cannot be delivered, the processor shuts down.
 //!

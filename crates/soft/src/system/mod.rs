@@ -26,7 +26,7 @@ mod processor;
 mod segments;
 mod software;
 #[cfg(test)]
-mod stage;
+pub(crate) mod stage;
 mod syscall;
 mod tables;
 mod transfer;

@@ -11,15 +11,15 @@ const LDT: u64 = 0x6800;
 const IDT: u64 = 0x7000;
 const TSS: u64 = 0x8000;
 /// Handler of vector n: HLT at `HANDLERS + 16 * n`.
-pub(super) const HANDLERS: u64 = 0x9000;
+pub(crate) const HANDLERS: u64 = 0x9000;
 /// The tops of the stacks in the TSS: RSP0 to RSP2, IST1 to IST7.
-pub(super) const RING_STACKS: [u64; 3] = [0x5_1000, 0x5_2000, 0x5_3000];
-pub(super) const INTERRUPT_STACK: u64 = 0x5_8000;
+pub(crate) const RING_STACKS: [u64; 3] = [0x5_1000, 0x5_2000, 0x5_3000];
+pub(crate) const INTERRUPT_STACK: u64 = 0x5_8000;
 /// Where ring 3 has its stack.
-pub(super) const USER_STACK: u64 = 0x5_f000;
+pub(crate) const USER_STACK: u64 = 0x5_f000;
 
 /// Selectors of the table.
-pub(super) mod selector {
+pub(crate) mod selector {
     pub(crate) const CODE: u16 = 0x08;
     pub(crate) const DATA: u16 = 0x10;
     pub(crate) const COMPATIBILITY: u16 = 0x18;
@@ -62,20 +62,20 @@ const ENTRIES: [u64; 32] = {
 
 /// A processor with tables.
 #[derive(Debug)]
-pub(super) struct Stage {
-    pub(super) trial: Trial,
+pub(crate) struct Stage {
+    pub(crate) trial: Trial,
     /// Answers for exits that ask, in order.
-    pub(super) answers: Vec<Answer>,
+    pub(crate) answers: Vec<Answer>,
 }
 
 impl Stage {
     /// In ring 0, 64-bit mode.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(state())
     }
 
     /// In ring 3, 64-bit mode.
-    pub(super) fn user() -> Self {
+    pub(crate) fn user() -> Self {
         let mut state = state();
         state.general.rsp = USER_STACK;
         state.segments.cs = flat(selector::USER_CODE, 0xa0fb);
@@ -86,7 +86,7 @@ impl Stage {
     }
 
     /// In ring 0 or 3, compatibility mode.
-    pub(super) fn compatibility(ring: u8) -> Self {
+    pub(crate) fn compatibility(ring: u8) -> Self {
         let mut stage = if ring == 3 { Self::user() } else { Self::new() };
         let (selector, attributes) = if ring == 3 {
             (selector::USER_COMPATIBILITY, 0xc0fb)
@@ -98,7 +98,7 @@ impl Stage {
     }
 
     /// With another state, whose tables are put in place here.
-    pub(super) fn with(mut state: VcpuState) -> Self {
+    pub(crate) fn with(mut state: VcpuState) -> Self {
         state.gdt = DescriptorTable { base: GDT, limit: 0xff };
         state.idt = DescriptorTable { base: IDT, limit: 0xfff };
         state.segments.tr =
@@ -123,17 +123,17 @@ impl Stage {
         stage
     }
 
-    pub(super) fn set_descriptor(&mut self, selector: u16, descriptor: u64) {
+    pub(crate) fn set_descriptor(&mut self, selector: u16, descriptor: u64) {
         let table = if selector & 4 != 0 { LDT } else { GDT };
         self.trial.write(table + u64::from(selector & !7), &descriptor.to_le_bytes());
     }
 
-    pub(super) fn descriptor(&self, selector: u16) -> u64 {
+    pub(crate) fn descriptor(&self, selector: u16) -> u64 {
         let table = if selector & 4 != 0 { LDT } else { GDT };
         u64::from_le_bytes(self.trial.read(table + u64::from(selector & !7)))
     }
 
-    pub(super) fn set_gate(&mut self, vector: u8, gate: GateImage) {
+    pub(crate) fn set_gate(&mut self, vector: u8, gate: GateImage) {
         let handler = gate.handler.unwrap_or(HANDLERS + 16 * u64::from(vector));
         let low = handler & 0xffff
             | u64::from(gate.selector) << 16
@@ -145,19 +145,19 @@ impl Stage {
     }
 
     /// Writes eight bytes of the TSS.
-    pub(super) fn set_task(&mut self, offset: u64, value: u64) {
+    pub(crate) fn set_task(&mut self, offset: u64, value: u64) {
         self.trial.write(TSS + offset, &value.to_le_bytes());
     }
 
     /// Executes `code` until an exit that is not answered from [`Self::answers`].
-    pub(super) fn run(&mut self, code: &[u8]) -> Exit {
+    pub(crate) fn run(&mut self, code: &[u8]) -> Exit {
         self.trial.write(CODE, code);
         self.trial.cpu.rip = CODE;
         self.go(1000)
     }
 
     /// Goes on, for at most `limit` steps.
-    pub(super) fn go(&mut self, limit: u64) -> Exit {
+    pub(crate) fn go(&mut self, limit: u64) -> Exit {
         let empty = Trial::new();
         let mut runner =
             Runner::new(std::mem::replace(&mut self.trial.cpu, empty.cpu), crate::native::NativeCode::Always);
@@ -174,14 +174,14 @@ impl Stage {
     }
 
     /// Executes `code` until the handler of an event halts, and returns its frame.
-    pub(super) fn event(&mut self, code: &[u8]) -> Frame {
+    pub(crate) fn event(&mut self, code: &[u8]) -> Frame {
         self.trial.write(CODE, code);
         self.trial.cpu.rip = CODE;
         self.handled()
     }
 
     /// Goes on until the handler of an event halts, and returns its frame.
-    pub(super) fn handled(&mut self) -> Frame {
+    pub(crate) fn handled(&mut self) -> Frame {
         assert_eq!(self.go(1000), Exit::Halt, "RIP {:#x}", self.trial.cpu.rip);
         let cpu = &self.trial.cpu;
         let vector = (cpu.rip - 1 - HANDLERS) / 16;
@@ -206,26 +206,26 @@ impl Stage {
 
 /// What a handler finds on its stack.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) struct Frame {
-    pub(super) vector: u8,
-    pub(super) code: Option<u64>,
-    pub(super) rip: u64,
-    pub(super) cs: u64,
-    pub(super) flags: u64,
-    pub(super) rsp: u64,
-    pub(super) ss: u64,
+pub(crate) struct Frame {
+    pub(crate) vector: u8,
+    pub(crate) code: Option<u64>,
+    pub(crate) rip: u64,
+    pub(crate) cs: u64,
+    pub(crate) flags: u64,
+    pub(crate) rsp: u64,
+    pub(crate) ss: u64,
     /// The first address behind it.
-    pub(super) end: u64,
+    pub(crate) end: u64,
 }
 
 /// A gate to be put into the IDT.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct GateImage {
-    pub(super) selector: u16,
-    pub(super) stack: u8,
+pub(crate) struct GateImage {
+    pub(crate) selector: u16,
+    pub(crate) stack: u8,
     /// Type, DPL and P.
-    pub(super) access: u8,
-    pub(super) handler: Option<u64>,
+    pub(crate) access: u8,
+    pub(crate) handler: Option<u64>,
 }
 
 impl Default for GateImage {
@@ -236,6 +236,6 @@ impl Default for GateImage {
 }
 
 /// A segment register with a flat segment.
-pub(super) fn flat(selector: u16, attributes: u16) -> Segment {
+pub(crate) fn flat(selector: u16, attributes: u16) -> Segment {
     Segment { selector, base: 0, limit: u32::MAX, attributes, unusable: false }
 }

@@ -6,7 +6,7 @@
 //! * [`number`] takes the formats apart; [`rounding`] and [`narrow`] put results together and find exceptions.
 //! * [`arithmetic`], [`integral`] and [`compare`] are the operations between, [`decimal`] the BCD format.
 //! * [`elementary`] holds the transcendental functions.
-//! * [`instructions`] are the ops; [`select`] chooses them.
+//! * [`instructions`] are the ops; [`mod@select`] chooses them.
 //!
 //! **Exceptions.** An instruction computes in a [`Context`], which collects what it finds, and ends with
 //! [`X87::settle`]. If an exception is not masked, the result is withheld or delivered as the manual says, and
