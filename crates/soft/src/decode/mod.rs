@@ -207,9 +207,11 @@ fn is_too_long(bytes: &[u8], size: CodeSize) -> bool {
     // REX counts where no other prefix follows it.
     let rex = bytes[..before].last().is_some_and(|byte| is_rex(*byte));
     let prefixes = before - usize::from(rex);
-    // Each of the prefixes that choose an instruction or its sizes, once; LOCK might only make it invalid.
-    let chosen = [0x66, 0x67, 0xf2, 0xf3].into_iter().filter(|prefix| bytes[..prefixes].contains(prefix));
-    let shorter: Vec<u8> = chosen.chain(bytes[prefixes..].iter().copied()).collect();
+    // Each of the prefixes that choose an instruction or its sizes, once, and of F2 and F3 the last one; LOCK
+    // might only make it invalid. So few prefixes make no instruction too long by themselves.
+    let sizes = [0x66, 0x67].into_iter().filter(|prefix| bytes[..prefixes].contains(prefix));
+    let last = bytes[..prefixes].iter().rev().copied().find(|prefix| matches!(prefix, 0xf2 | 0xf3));
+    let shorter: Vec<u8> = sizes.chain(last).chain(bytes[prefixes..].iter().copied()).collect();
     // What is cut off by the limit then is too long.
     let (_, error) = decode(&shorter, 0, size);
     bytes.len() == MAX_BYTES && error == DecoderError::NoMoreBytes
@@ -229,4 +231,24 @@ extern "sysv64-unwind" fn too_long(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort>
 extern "sysv64-unwind" fn outside(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let rip = cpu.rip_of(op);
     cpu.memory.abort(crate::run::code_outside_of_ram(rip))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sixteen_bytes_are_too_long_with_every_prefix_once() {
+        // REPNE REP, sizes, REX.XB, TEST qword [RDX*4 + disp32], imm32.
+        let bytes = [0xf2, 0xf3, 0x66, 0x67, 0x4b, 0xf7, 0x04, 0x95, 0, 0, 0, 0x80, 0, 0, 0xcc, 0xcc];
+        assert!(is_too_long(&bytes, CodeSize::Long));
+        assert!(!is_too_long(&bytes[1..], CodeSize::Long), "fifteen are not");
+    }
+
+    #[test]
+    fn bytes_that_are_no_instruction_are_not_too_long_for_one() {
+        let mut bytes = [0; MAX_BYTES];
+        bytes[..2].copy_from_slice(&[0x0f, 0x0b]);
+        assert!(!is_too_long(&bytes, CodeSize::Long));
+    }
 }

@@ -84,6 +84,7 @@ fn is_tolerated(native: End, engine: End, tolerance: &Tolerance) -> bool {
     let is_fetch = |number| matches!(number, vector::PAGE_FAULT | vector::INVALID_OPCODE);
     tolerance.which_fault && is_memory(native) && is_memory(engine)
         || tolerance.fetch && is_fetch(native) && is_fetch(engine)
+        || tolerance.length && native == vector::GENERAL_PROTECTION && engine == vector::INVALID_OPCODE
 }
 
 fn state(before: &State, native: &State, engine: &State, tolerance: &Tolerance, found: &mut Vec<Difference>) {

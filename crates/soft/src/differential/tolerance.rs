@@ -35,6 +35,9 @@ pub(super) struct Tolerance {
     pub(super) whether_fault: bool,
     /// Whether the instruction could not be fetched, or could and was found to be none.
     pub(super) fetch: bool,
+    /// Whether bytes that are no instruction are too many for one: AMD's decoder says so if the opcode would have
+    /// operands that make it longer than 15 bytes, and nobody knows how many bytes an undefined opcode has.
+    pub(super) length: bool,
 }
 
 /// What the manual (Intel SDM volume 2) says to the flags of an instruction.
@@ -125,6 +128,9 @@ pub(super) fn tolerance(instruction: &Instruction, case: &Case, end: End) -> Tol
     }
     known_differences(instruction, case, end, &mut tolerance);
     // How much of an instruction is fetched before it is found to be none.
+    // Opcode, ModRM, SIB, displacement and immediate have 11 bytes at most.
+    let prefixes = case.code.iter().take_while(|byte| is_prefix(**byte)).count();
+    tolerance.length = mnemonic == Mnemonic::INVALID && prefixes + 11 > 15;
     tolerance.fetch = mnemonic == Mnemonic::INVALID || instruction.len() > case.code.len();
     tolerance
 }
@@ -246,4 +252,9 @@ fn shifts(instruction: &Instruction, case: &Case, tolerance: &mut Tolerance) {
             _ => tolerance.memory = true,
         }
     }
+}
+
+/// Whether a byte in front of an opcode is a prefix: a legacy one, or what is REX in 64-bit mode.
+fn is_prefix(byte: u8) -> bool {
+    matches!(byte, 0x26 | 0x2e | 0x36 | 0x3e | 0x40..=0x4f | 0x64..=0x67 | 0xf0 | 0xf2 | 0xf3)
 }

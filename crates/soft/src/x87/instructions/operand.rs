@@ -1,7 +1,7 @@
 //! Memory operands, as types.
 
 use crate::cpu::Cpu;
-use crate::fault::{Abort, Exception, vector};
+use crate::fault::{Abort, Exception, Reason, vector};
 use crate::memory::tlb::Mode;
 use crate::memory::{Kind, is_canonical};
 use crate::op::{Op, Step};
@@ -92,6 +92,9 @@ pub(super) fn load<M: Operand>(cpu: &mut Cpu, op: &Op) -> Result<Number, Abort> 
 #[inline]
 pub(super) fn load_ten(cpu: &mut Cpu, op: &Op) -> Result<[u8; 10], Abort> {
     let linear = cpu.address(op, 10, Kind::Read)?;
+    if !is_canonical(linear.wrapping_add(9)) {
+        return cpu.memory.abort(Reason::NotCanonical);
+    }
     let low = cpu.memory.read::<8>(linear)?;
     let high = cpu.memory.read::<2>(linear.wrapping_add(8))?;
     let mut bytes = [0; 10];
@@ -105,8 +108,9 @@ pub(super) fn load_ten(cpu: &mut Cpu, op: &Op) -> Result<[u8; 10], Abort> {
 /// exception faults all the same.
 pub(super) fn check_store(cpu: &mut Cpu, op: &Op, bytes: usize, alignment: u64) -> Result<u64, Abort> {
     let linear = cpu.address(op, bytes, Kind::Write)?;
-    // An address that is not canonical comes first.
-    let is_checked = cpu.memory.mode == Mode::UserAligned && is_canonical(linear);
+    // A byte whose address is not canonical comes first.
+    let last = linear.wrapping_add(bytes as u64 - 1);
+    let is_checked = cpu.memory.mode == Mode::UserAligned && is_canonical(linear) && is_canonical(last);
     if is_checked && !linear.is_multiple_of(alignment) {
         return cpu.raise(Exception::with_code(vector::ALIGNMENT_CHECK, 0));
     }

@@ -115,6 +115,7 @@ pub(in crate::x87) extern "sysv64-unwind" fn store_unchecked(cpu: &mut Cpu, op: 
 mod tests {
     use crate::cpu::number;
     use crate::fault::Reason;
+    use crate::memory::circumstances::CodeSize;
     use crate::op::Step;
     use crate::testing::{DATA, RAM, Trial};
 
@@ -146,5 +147,12 @@ mod tests {
         let mut trial = empty(1 << 63);
         assert_eq!(trial.execute(FISTP), Err(Reason::NotCanonical));
         assert_eq!(trial.cpu.x87.status, 0);
+    }
+
+    #[test]
+    fn a_last_byte_that_is_not_canonical_comes_before_alignment() {
+        let mut trial = empty((1 << 47) - 3);
+        trial.cpu.memory.set_mode(true, true, CodeSize::Long);
+        assert_eq!(trial.execute(FISTP), Err(Reason::NotCanonical));
     }
 }
