@@ -215,9 +215,11 @@ const INSTRUCTIONS: &[Row] = &[
     ),
     (
         SourceKind::Instruction,
-        "flags that the manual leaves undefined, x87 instruction and data pointers",
+        "flags that the manual leaves undefined, x87 instruction and data pointers, RCPPS and RSQRTPS, the x87's \
+         transcendental functions",
         Treatment::Eliminated,
-        "a function of the processor's model: kvm logs and states move between hosts of one model only",
+        "the same on every host under soft; under kvm a function of the processor's model, so that kvm logs and \
+         states move between hosts of one model only",
     ),
     (SourceKind::Instruction, "HLT", Treatment::Recorded, "an exit; the input that ends it is recorded"),
     (
