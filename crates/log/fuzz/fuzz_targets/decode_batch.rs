@@ -1,0 +1,9 @@
+//! See [`bodies::decode_batch`].
+
+#![no_main]
+
+#[path = "../bodies/mod.rs"]
+#[allow(dead_code, reason = "each target uses its part")]
+mod bodies;
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| bodies::decode_batch(bytes));

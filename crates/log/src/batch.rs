@@ -1,0 +1,217 @@
+//! Batches: entries under one checksum.
+//!
+//! A batch can be read without those before it. It says which entry is its first and carries the absolute numbers that
+//! its entries are differences to. Files consist of batches, and a logging channel can carry the same ones.
+//!
+//! Within its [section](crate::file), a batch is: a byte of flags, then as bincode's variable numbers how many
+//! entries it has, the number of the first, the [`Bases`] (exit, time, last tick as a distance before that time,
+//! distance of ticks), how many instructions the guest has executed at its end, and then the entries. No flag has a
+//! meaning yet; the lowest is set aside for compression. A reader refuses flags that it does not know.
+
+mod decoder;
+
+use outlive_engine::{GuestTime, InstructionCount};
+
+use crate::encoding::{self, Bases, Context, DecodeError, put};
+use crate::entry::{Entry, EntryNumber};
+use crate::file::section::{FRAME_BYTES, Kind, MAXIMUM_BYTES, put_section};
+
+pub use decoder::{BatchDecoder, NumberedEntry, batch_bytes};
+
+/// A batch with so many bytes of entries is full.
+pub const FULL_BYTES: usize = 64 << 10;
+
+/// A batch that goes on for so long, in nanoseconds of guest time, is full: an idle guest's log reaches the file once
+/// a second.
+pub const FULL_TIME: u64 = 1_000_000_000;
+
+/// The longest entry, once encoded. It fits any batch that is not full.
+pub const MAXIMUM_ENTRY: usize = MAXIMUM_BYTES - FULL_BYTES - MAXIMUM_BEGINNING;
+
+/// What stands before the entries is never longer.
+const MAXIMUM_BEGINNING: usize = 128;
+
+/// What can be wrong with a batch, or with another section of a log.
+#[derive(thiserror::Error, Debug)]
+#[non_exhaustive]
+pub enum Damage {
+    /// It ends too early.
+    #[error("it is cut off")]
+    Short,
+    /// Kind or length have changed.
+    #[error("the checksum of its kind and length is wrong")]
+    FrameChecksum,
+    /// Something has changed.
+    #[error("its checksum is wrong")]
+    Checksum,
+    /// Longer than anything can be.
+    #[error("it claims a length of {0} bytes")]
+    Length(usize),
+    /// No kind of section.
+    #[error("there is no section of kind {0:#x}")]
+    SectionKind(u8),
+    /// A section of another kind.
+    #[error("something else stands here")]
+    OtherSection,
+    /// A flag that nobody has defined.
+    #[error("it has the unknown flags {0:#x}")]
+    Flags(u8),
+    /// It does not follow the batch before.
+    #[error("it begins with entry {found}, but entry {expected} is next")]
+    Numbering {
+        /// Its first entry.
+        found: EntryNumber,
+        /// What would follow.
+        expected: EntryNumber,
+    },
+    /// It has no entries, or more than its numbers can name.
+    #[error("it claims {0} entries")]
+    Entries(u32),
+    /// What stands before its entries is meaningless.
+    #[error("the numbers at its beginning are meaningless")]
+    Beginning(#[source] DecodeError),
+    /// An entry is meaningless.
+    #[error("entry {number} is meaningless")]
+    Entry {
+        /// Which.
+        number: EntryNumber,
+        /// Where it begins, in bytes from the beginning of the batch.
+        at: usize,
+        /// In what way.
+        source: DecodeError,
+    },
+    /// More bytes than entries.
+    #[error("{0} bytes follow behind its end")]
+    Trailing(u64),
+    /// The index is meaningless.
+    #[error("its numbers are meaningless")]
+    Index(#[source] DecodeError),
+    /// The lines at the beginning of a file are not as they must be.
+    #[error("the lines there are not those of a log")]
+    Lines,
+    /// The header is no header.
+    #[error("the header is not understood")]
+    Header(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// Index or footer tell something else than what is there.
+    #[error("it disagrees with the batches that are there")]
+    Disagrees,
+}
+
+/// An entry that is too long for a batch.
+#[derive(thiserror::Error, Clone, Copy, PartialEq, Eq, Debug)]
+#[error("an entry of {0} bytes is too long: {MAXIMUM_ENTRY} are possible")]
+pub struct EntryTooLong(pub usize);
+
+/// Makes batches.
+#[derive(Clone, Debug)]
+pub struct BatchEncoder {
+    /// The number of the first entry of the batch.
+    first: EntryNumber,
+    entries: u32,
+    bases: Bases,
+    context: Context,
+    body: Vec<u8>,
+    /// The time behind the first entry.
+    begun: GuestTime,
+    instructions: InstructionCount,
+}
+
+impl BatchEncoder {
+    /// Begins with the entry of this number.
+    pub fn new(first: EntryNumber) -> Self {
+        Self {
+            first,
+            entries: 0,
+            bases: Bases::default(),
+            context: Context::default(),
+            body: Vec::new(),
+            begun: GuestTime::BOOT,
+            instructions: InstructionCount::default(),
+        }
+    }
+
+    /// Adds an entry, and tells what the guest has executed there. Returns the length of the entry in bytes.
+    ///
+    /// # Errors
+    /// When the entry is too long, or the batch has been full for long. The batch is as it was.
+    pub fn push(&mut self, entry: &Entry, instructions: InstructionCount) -> Result<usize, EntryTooLong> {
+        let (start, before) = (self.body.len(), self.context);
+        encoding::encode(&mut self.context, entry, &mut self.body);
+        let length = self.body.len() - start;
+        if self.body.len() > MAXIMUM_BYTES - MAXIMUM_BEGINNING {
+            self.body.truncate(start);
+            self.context = before;
+            return Err(EntryTooLong(length));
+        }
+        if self.entries == 0 {
+            self.begun = self.context.bases().time;
+        }
+        self.entries += 1;
+        self.instructions = instructions;
+        Ok(length)
+    }
+
+    /// Whether the batch should end here.
+    pub fn is_full(&self) -> bool {
+        let since = self.context.bases().time.nanoseconds().saturating_sub(self.begun.nanoseconds());
+        self.body.len() >= FULL_BYTES || self.entries > 0 && since >= FULL_TIME
+    }
+
+    /// Whether there is no entry in the batch.
+    pub fn is_empty(&self) -> bool {
+        self.entries == 0
+    }
+
+    /// The number of the next entry.
+    pub fn next(&self) -> EntryNumber {
+        EntryNumber(self.first.0.wrapping_add(u64::from(self.entries)))
+    }
+
+    /// The number of the batch's first entry.
+    pub fn first(&self) -> EntryNumber {
+        self.first
+    }
+
+    /// What had been told when the batch began.
+    pub fn bases(&self) -> Bases {
+        self.bases
+    }
+
+    /// How many bytes the batch would take if it ended here.
+    pub fn bytes(&self) -> usize {
+        if self.entries == 0 { 0 } else { FRAME_BYTES + self.beginning().len() + self.body.len() }
+    }
+
+    /// Appends the batch, if it has entries, and begins the next one.
+    pub fn finish(&mut self, to: &mut Vec<u8>) {
+        if self.entries == 0 {
+            return;
+        }
+        put_section(Kind::Batch, &[&self.beginning(), &self.body], to);
+        self.first = self.next();
+        self.entries = 0;
+        self.bases = self.context.bases();
+        self.context = Context::new(self.bases);
+        self.body.clear();
+        self.body.shrink_to(2 * FULL_BYTES);
+    }
+
+    /// The memory that it keeps.
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.body.capacity()
+    }
+
+    /// What stands before the entries.
+    fn beginning(&self) -> Vec<u8> {
+        let Bases { time, exit, tick, tick_distance } = self.bases;
+        let mut beginning = vec![0];
+        put(&mut beginning, (self.entries, self.first.0, exit.0, time.nanoseconds()));
+        let before = time.nanoseconds().wrapping_sub(tick.nanoseconds());
+        put(&mut beginning, (before, tick_distance, self.instructions.0));
+        beginning
+    }
+}
+
+#[cfg(test)]
+mod tests;
