@@ -85,8 +85,8 @@ pub trait Engine {
     fn position(&mut self) -> Result<Position, EngineError>;
 
     /// How far execution has got since the engine was made: instructions that completed, each iteration of a REP
-    /// string counting, and exceptions that were delivered, so that no two places have the same number. An
-    /// instruction that waits for an answer has not completed. Always zero on engines whose
+    /// string counting, and exceptions and interrupts that were delivered, so that no two places have the same
+    /// number. An instruction that waits for an answer has not completed. Always zero on engines whose
     /// [`Landing`](crate::Landing) is `AtExits`.
     fn retired(&self) -> InstructionCount;
 

@@ -42,7 +42,7 @@ pub(crate) struct Cpu {
     /// The next instruction. Exact between blocks; within one, see [`Cpu::rip_of`] and [`Cpu::rip_after`].
     pub(crate) rip: u64,
     /// Steps since power-on: instructions retired (each iteration of a REP string counts) and exceptions
-    /// delivered. Exact between blocks.
+    /// and interrupts delivered. Exact between blocks.
     pub(crate) retired: u64,
     /// Where to stop: [`retired`](Self::retired) never passes it.
     pub(crate) stop_at: u64,

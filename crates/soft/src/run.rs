@@ -18,7 +18,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use outlive_engine::{Exit, InterruptShadow, PendingEvent, UnhandledExit};
+use outlive_engine::{Exit, InterruptShadow, UnhandledExit};
 
 use crate::block::{Block, Blocks, Place};
 use crate::cpu::{Cpu, not_canonical, number};
@@ -186,9 +186,8 @@ impl Runner {
                 return Some(exit);
             }
             self.take_over_writes();
-            // An exception is a step of its own.
-            let is_stopped = self.cpu.retired == self.cpu.stop_at;
-            if is_stopped && matches!(self.cpu.pending, Some(PendingEvent::Exception { .. })) {
+            // The delivery of an event is a step of its own.
+            if self.cpu.retired == self.cpu.stop_at && self.cpu.pending.is_some() {
                 return None;
             }
             if let Some(event) = self.cpu.pending.take() {

@@ -99,19 +99,13 @@ pub(crate) fn raise(cpu: &mut Cpu, exception: Exception) {
     if let Some(address) = exception.address {
         cpu.control.cr2 = address;
     }
-    deliver_exception(cpu, Event::fault(&exception));
+    deliver(cpu, Event::fault(&exception));
 }
 
 /// Delivers #DB for an instruction breakpoint at RIP, which leaves RF as it is.
 pub(super) fn raise_breakpoint(cpu: &mut Cpu) {
     let exception = Exception::plain(vector::DEBUG);
-    deliver_exception(cpu, Event { resumes: false, ..Event::fault(&exception) });
-}
-
-fn deliver_exception(cpu: &mut Cpu, event: Event) {
-    if deliver(cpu, event) {
-        cpu.retired += 1;
-    }
+    deliver(cpu, Event { resumes: false, ..Event::fault(&exception) });
 }
 
 /// Delivers a pending event.
@@ -121,7 +115,7 @@ pub(crate) fn deliver_event(cpu: &mut Cpu, event: PendingEvent) {
             // #DB that waits is a trap, and so are #BP and #OF.
             let is_trap = matches!(vector, vector::DEBUG | vector::BREAKPOINT | vector::OVERFLOW);
             let fault = Event::fault(&Exception { vector, error_code, address: None });
-            deliver_exception(cpu, Event { resumes: fault.resumes && !is_trap, ..fault });
+            deliver(cpu, Event { resumes: fault.resumes && !is_trap, ..fault });
         }
         PendingEvent::Interrupt { vector } => {
             deliver(cpu, Event { vector, error_code: None, source: Source::Interrupt, resumes: false });
@@ -129,29 +123,26 @@ pub(crate) fn deliver_event(cpu: &mut Cpu, event: PendingEvent) {
     }
 }
 
-/// Delivers an event or what it turns into. Whether anything was delivered.
-fn deliver(cpu: &mut Cpu, mut event: Event) -> bool {
+/// Delivers an event or what it turns into, which is a step.
+fn deliver(cpu: &mut Cpu, mut event: Event) {
     cpu.debug_is_settled();
     loop {
         let rip = cpu.rip;
-        let Err(Abort) = gate::enter(cpu, &event, rip) else { return true };
+        let Err(Abort) = gate::enter(cpu, &event, rip) else {
+            cpu.retired += 1;
+            return;
+        };
         let second = match cpu.memory.reason.take().expect("whoever aborts says why") {
             Reason::Exception(exception) => exception,
             Reason::NotCanonical => not_canonical(None),
-            Reason::Exit(exit) => {
-                tell(cpu, exit);
-                return false;
-            }
+            Reason::Exit(exit) => return tell(cpu, exit),
         };
         if let Some(address) = second.address {
             cpu.control.cr2 = address;
         }
         match event.followed_by(Event::fault(&second)) {
             Some(next) => event = next,
-            None => {
-                tell(cpu, Exit::Shutdown);
-                return false;
-            }
+            None => return tell(cpu, Exit::Shutdown),
         }
     }
 }
@@ -198,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exception_counts_as_one_step_and_an_interrupt_as_none() {
+    fn the_delivery_of_an_event_counts_as_one_step() {
         let mut stage = Stage::new();
         stage.event(&UD2);
         assert_eq!(stage.trial.cpu.retired, 2, "the exception, and HLT in its handler");
@@ -206,7 +197,7 @@ mod tests {
         stage.trial.cpu.pending = Some(PendingEvent::Interrupt { vector: 0x40 });
         let frame = stage.event(&UD2);
         assert_eq!((frame.vector, frame.rip, frame.flags), (0x40, CODE, bit::FIXED));
-        assert_eq!(stage.trial.cpu.retired, 1, "HLT in its handler");
+        assert_eq!(stage.trial.cpu.retired, 2, "the interrupt, and HLT in its handler");
     }
 
     #[test]
@@ -221,6 +212,18 @@ mod tests {
         assert_eq!((frame.vector, frame.code, frame.rip), (13, Some(0x18), CODE));
         assert_eq!(frame.flags, bit::RF | bit::FIXED);
         assert_eq!(stage.trial.cpu.retired, 2);
+    }
+
+    #[test]
+    fn a_pending_interrupt_is_a_step_so_the_places_before_and_behind_it_have_names_of_their_own() {
+        let mut stage = Stage::new();
+        stage.trial.cpu.pending = Some(PendingEvent::Interrupt { vector: 0x40 });
+        stage.trial.cpu.rip = CODE;
+        assert_eq!(stage.go(0), Exit::LimitReached);
+        assert_eq!((stage.trial.cpu.retired, stage.trial.cpu.rip), (0, CODE));
+        assert_eq!(stage.go(1), Exit::LimitReached);
+        assert_eq!(stage.trial.cpu.retired, 1);
+        assert_ne!(stage.trial.cpu.rip, CODE, "the handler");
     }
 
     #[test]
