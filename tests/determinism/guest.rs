@@ -2,15 +2,15 @@
 
 use std::path::Path;
 
-use outlive_engine::{Engine, GuestRam, InstructionCount};
+use outlive_engine::{Engine, GuestRam, InstructionCount, TimeReads};
 use outlive_machine::board::Board;
 use outlive_machine::boot::{self, BootSource};
 use outlive_machine::digest::{Digest, MachineDigest};
-use outlive_machine::encoding::encode;
 use outlive_machine::machine::{Machine, Stop};
 use outlive_machine::memory::{RamSize, create_ram};
 use outlive_machine::virtio::{Block, Net, kernel_argument};
-use outlive_machine::world::{DiskIndex, NetworkIndex, Target};
+use outlive_machine::world::{DiskIndex, NetworkIndex, Place, Target};
+use outlive_replay::Goal;
 use outlive_soft::{NativeCode, SoftEngine};
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +44,7 @@ pub(crate) struct Guest {
     initramfs: Option<String>,
     command_line: String,
     mebibytes: u64,
+    stops_after: Option<u64>,
 }
 
 /// Everything that can be seen of a machine, on the spot.
@@ -51,10 +52,10 @@ pub(crate) struct Guest {
 pub(crate) struct Sight {
     pub(crate) instructions: u64,
     exits: u64,
-    digest: MachineDigest,
+    pub(crate) digest: MachineDigest,
     pub(crate) console: String,
     /// The digest of the whole world.
-    world: Digest,
+    pub(crate) world: Digest,
 }
 
 /// A machine on the engine in software.
@@ -64,7 +65,13 @@ impl Guest {
     /// A bare guest.
     pub(crate) fn new(name: &str, command_line: &str) -> Self {
         let kernel = format!("bare/{name}.elf");
-        Self { kernel, initramfs: None, command_line: command_line.to_owned(), mebibytes: 16 }
+        Self {
+            kernel,
+            initramfs: None,
+            command_line: command_line.to_owned(),
+            mebibytes: 16,
+            stops_after: None,
+        }
     }
 
     /// Linux, with what is in its initial RAM file system.
@@ -77,6 +84,7 @@ impl Guest {
             initramfs: Some("linux/initramfs.cpio.gz".to_owned()),
             command_line: format!("{words} {devices}"),
             mebibytes: 256,
+            stops_after: None,
         }
     }
 
@@ -101,6 +109,12 @@ impl Guest {
 
     /// The same, with a choice of what is executed by machine code of the host.
     pub(crate) fn power_on_with(&self, native_code: NativeCode) -> Computer {
+        let (engine, board, _) = self.boot(native_code);
+        Computer(Machine::new(engine, self.world(), board))
+    }
+
+    /// The parts of a machine at power-on, with everything in its memory.
+    pub(crate) fn boot(&self, native_code: NativeCode) -> (SoftEngine, Board, GuestRam) {
         let (mut engine, board, ram) = self.parts(native_code);
         let source = BootSource {
             kernel: image(&self.kernel),
@@ -109,11 +123,25 @@ impl Guest {
             random_seed: [7; 32],
             devices: 2,
         };
-        let time_reads = engine.capabilities().time_reads;
-        let state = boot::load(&source, &ram, self.ram_size(), time_reads).unwrap();
+        let rewrite = engine.capabilities().time_reads == TimeReads::MustBeRewritten;
+        let state = boot::load(&source, &ram, self.ram_size(), rewrite).unwrap();
         engine.set_state(&state).unwrap();
+        (engine, board, ram)
+    }
+
+    /// The world around it.
+    pub(crate) fn world(&self) -> ScriptedWorld {
         let disk = (0..SECTORS).flat_map(|sector| [sector as u8; 512]).collect();
-        Computer(Machine::new(engine, ScriptedWorld::new(disk, script()), board))
+        let mut script = script();
+        script.extend(self.stops_after.map(|time| (time, Event::Stop)));
+        script.sort_by_key(|(time, _)| *time);
+        ScriptedWorld::new(disk, script)
+    }
+
+    /// The same guest, in a world that stops it at this time, in nanoseconds.
+    pub(crate) fn stopped_after(mut self, time: u64) -> Self {
+        self.stops_after = Some(time);
+        self
     }
 }
 
@@ -159,8 +187,14 @@ impl Computer {
             exits: self.0.exits().0,
             digest: self.0.digest().unwrap(),
             console: self.console(),
-            world: Digest(*blake3::hash(&encode(self.0.world())).as_bytes()),
+            world: self.0.world().digest(),
         }
+    }
+
+    /// Where it stands, as a replay is told to go there.
+    pub(crate) fn landmark(&mut self) -> Goal {
+        let landmark = self.0.place().landmark().unwrap();
+        Goal { exit: landmark.exit, since_exit: landmark.since_exit.0 }
     }
 
     /// Runs it until it has executed so many instructions since power-on, which may be its end.

@@ -11,6 +11,7 @@ mod command;
 mod guest;
 mod native;
 mod random;
+mod record;
 mod repeat;
 mod snapshot;
 mod world;

@@ -37,8 +37,8 @@ pub(crate) struct ScriptedWorld {
     pub(crate) console: Vec<u8>,
     /// The frames that the guest has sent, and the interrupts that it got, each hashed with those before.
     trace: Digest,
-    /// The guest sleeps and nothing will ever wake it.
-    is_dead: bool,
+    /// The guest sleeps and nothing will ever wake it, or the script says that this is the end.
+    is_over: bool,
 }
 
 /// Something that happens in the world.
@@ -50,19 +50,22 @@ pub(crate) enum Event {
     Frame(Vec<u8>),
     /// The only disk answers.
     DiskAnswer { request: u64, data: Vec<u8> },
+    /// The machine is stopped.
+    Stop,
 }
 
 impl Event {
-    fn into_input(self) -> Input {
+    fn into_input(self) -> Option<Input> {
         match self {
-            Self::Typed(bytes) => Input::Console(bytes),
-            Self::Frame(bytes) => Input::Frame { network: NetworkIndex(0), bytes },
-            Self::DiskAnswer { request, data } => Input::DiskCompletion {
+            Self::Typed(bytes) => Some(Input::Console(bytes)),
+            Self::Frame(bytes) => Some(Input::Frame { network: NetworkIndex(0), bytes }),
+            Self::DiskAnswer { request, data } => Some(Input::DiskCompletion {
                 disk: DiskIndex(0),
                 request: DiskRequestId(request),
                 status: DiskStatus::Done,
                 data,
-            },
+            }),
+            Self::Stop => None,
         }
     }
 }
@@ -78,8 +81,13 @@ impl ScriptedWorld {
             disk,
             console: Vec::new(),
             trace: Digest([0; 32]),
-            is_dead: false,
+            is_over: false,
         }
+    }
+
+    /// The digest of everything in it.
+    pub(crate) fn digest(&self) -> Digest {
+        Digest(*blake3::hash(&encode(self)).as_bytes())
     }
 
     fn now(&self, instructions: InstructionCount) -> u64 {
@@ -99,7 +107,12 @@ impl ScriptedWorld {
             return Some(Input::ClockTick(GuestTime::from_nanoseconds(now)));
         }
         let is_due = self.script.first().is_some_and(|(time, _)| *time <= now);
-        is_due.then(|| self.script.remove(0).1.into_input())
+        if !is_due {
+            return None;
+        }
+        let input = self.script.remove(0).1.into_input();
+        self.is_over |= input.is_none();
+        input
     }
 
     /// The disk does what it is asked at once, and answers later.
@@ -134,7 +147,7 @@ impl World for ScriptedWorld {
     }
 
     fn stop_requested(&self) -> bool {
-        self.is_dead
+        self.is_over
     }
 
     fn read_time(&mut self, at: &mut dyn Place) -> Result<GuestTime, Infallible> {
@@ -150,7 +163,7 @@ impl World for ScriptedWorld {
                     self.ahead += time.saturating_sub(now);
                     now = now.max(time);
                 }
-                None => self.is_dead = true,
+                None => self.is_over = true,
             }
         }
         Ok(self.due(now))

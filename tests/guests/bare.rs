@@ -1,9 +1,8 @@
 //! Every bare guest, on each engine at hand. What each proves is told in `guest-images/bare/README.md`.
 
 use std::fs;
-use std::path::PathBuf;
 
-use crate::harness::{Engine, Finished, Guest, in_lab, kvm_runs_linux, on_each_engine};
+use crate::harness::{Engine, Finished, Guest, faults_words, on_each_engine};
 
 fn bare(engine: Engine, name: &str) -> Guest {
     Guest::bare(name).engine(engine.name())
@@ -19,14 +18,6 @@ fn passes(engine: Engine, name: &str, guest: &Guest) -> Option<Finished> {
     assert_eq!(finished.console.lines().last(), Some(last.as_str()), "{finished:#?}");
     assert_eq!(finished.status, Some(0), "{finished:#?}");
     Some(finished)
-}
-
-/// An image of `sectors` sectors, each filled with its own number.
-fn disk_image(guest: &Guest, sectors: u8) -> PathBuf {
-    let path = guest.folder().join("disk.img");
-    let bytes: Vec<u8> = (0..sectors).flat_map(|sector| [sector; 512]).collect();
-    fs::write(&path, bytes).unwrap();
-    path
 }
 
 /// Runs the guest `ends` to the end that it is told.
@@ -68,41 +59,26 @@ on_each_engine! {
     }
 
     fn exceptions_arrive_with_the_right_frames(engine: Engine) {
-        let words = if engine == Engine::Soft {
-            "step=1 shadow=1"
-        } else if in_lab() {
-            // The lab's emulator gets these wrong itself: the error code for an absent gate, the P bit of a
-            // fault by a reserved bit, and the exception of a push to a non-canonical address. It also forgets
-            // the shadow of STI over an exit, so a race between a timer and STI; HLT may be lost: no waits.
-            "step=1 shadow=1 waits=0 skip=gate,reserved,stack"
-        } else if kvm_runs_linux() {
-            "step=1 shadow=1"
-        } else {
-            // Hosts that interpret ring 0 know no software interrupts there, and step inexactly.
-            "skip=int3,int,gate"
-        };
-        passes(engine, "faults", &bare(engine, "faults").command_line(words));
+        passes(engine, "faults", &bare(engine, "faults").command_line(faults_words(engine)));
     }
 
     fn a_disk_keeps_what_is_written_and_refuses_what_is_wrong(engine: Engine) {
-        let guest = bare(engine, "disk");
-        let image = disk_image(&guest, 128);
-        passes(engine, "disk", &guest.disk(&image, false));
+        let (guest, _) = bare(engine, "disk").with_disk(128, false);
+        passes(engine, "disk", &guest);
     }
 
     fn a_read_only_disk_is_not_written(engine: Engine) {
-        let guest = bare(engine, "disk");
-        let image = disk_image(&guest, 128);
+        let (guest, image) = bare(engine, "disk").with_disk(128, true);
         let before = fs::read(&image).unwrap();
-        let guest = guest.disk(&image, true);
         passes(engine, "disk", &guest);
         assert_eq!(fs::read(&image).unwrap(), before);
     }
 
     fn a_hostile_driver_does_the_machine_no_harm(engine: Engine) {
-        let guest = bare(engine, "hostile").command_line("case=all");
-        let image = disk_image(&guest, 128);
-        passes(engine, "hostile", &guest.disk(&image, false).network(&format!("outlivehostile{}", engine as u8), &format!("10.82.{}.1/24", engine as u8)));
+        let (guest, _) = bare(engine, "hostile").command_line("case=all").with_disk(128, false);
+        let number = engine as u8;
+        let guest = guest.network(&format!("outlivehostile{number}"), &format!("10.82.{number}.1/24"));
+        passes(engine, "hostile", &guest);
     }
 
     fn power_off_and_reset_end_the_machine_with_success(engine: Engine) {

@@ -1,30 +1,9 @@
 //! The same tests on a genuine KVM: this program runs itself again inside the lab.
 
-use std::process::{Command, Stdio};
+use crate::harness;
 
-use crate::harness::{checkout, in_lab};
-
-/// Runs the tests whose names contain one of `filters` in the lab.
 fn run_in_lab(filters: &[&str]) {
-    if in_lab() {
-        eprintln!("SKIPPED: this is the lab");
-        return;
-    }
-    let this = std::env::current_exe().unwrap();
-    for filter in filters {
-        // A filter that nothing passes would be a test that proves nothing.
-        let list = Command::new(&this).args(["--list", "--skip", "lab::", filter]).output().unwrap();
-        let list = String::from_utf8_lossy(&list.stdout).into_owned();
-        assert!(list.contains(": test\n"), "no test is named {filter}: {list}");
-    }
-    let status = Command::new(checkout().join("scripts/kvm-lab"))
-        .arg(this)
-        .args(["--test-threads=1", "--nocapture", "--skip", "lab::"])
-        .args(filters)
-        .stdin(Stdio::null())
-        .status()
-        .unwrap();
-    assert!(status.success(), "the tests in the lab ended with {status}");
+    harness::run_in_lab(filters, None);
 }
 
 #[test]

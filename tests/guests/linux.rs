@@ -1,59 +1,15 @@
 //! Linux with redis, on each engine that runs it here.
 
-use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::time::Instant;
 
-use crate::harness::{Engine, Guest, Running, image, on_each_engine};
-
-/// A Linux guest with a disk, and a network that no other test has at the same time.
-struct Linux {
-    guest: Guest,
-    address: String,
-    tap: String,
-}
-
-/// The Linux guest of one test.
-fn linux(engine: Engine, test: u8) -> Linux {
-    let network = 10 * test + engine as u8;
-    let (tap, address) = (format!("outlivelinux{network}"), format!("10.77.{network}.15"));
-    let words = fs::read_to_string(image("linux/cmdline")).unwrap();
-    let words: Vec<_> =
-        words.split_whitespace().filter(|word| !word.starts_with("outlive.address=")).collect();
-    let words = format!("{} outlive.address={address}/24", words.join(" "));
-    let guest = Guest::new(&image("linux/vmlinux"), "256M")
-        .engine(engine.name())
-        .command_line(&words)
-        .with(&format!("initramfs = \"{}\"", image("linux/initramfs.cpio.gz").display()));
-    let disk = guest.folder().join("disk.img");
-    fs::copy(image("linux/disk.img"), &disk).unwrap();
-    let guest = guest.disk(&disk, false).network(&tap, &format!("10.77.{network}.1/24"));
-    Linux { guest, address, tap }
-}
+use crate::harness::{Engine, Guest, Linux, Running, linux, on_each_engine, output, redis, shell};
 
 fn start(guest: &Guest) -> Running {
     let mut machine = guest.start();
     machine.wait_for("outlive: ready");
     machine
-}
-
-/// What a command prints; it must succeed.
-fn output(program: &str, arguments: &[&str]) -> String {
-    let output = Command::new(program).args(arguments).output().unwrap();
-    assert!(output.status.success(), "{program} {arguments:?}: {output:?}");
-    String::from_utf8(output.stdout).unwrap().trim().to_owned()
-}
-
-fn redis(address: &str, arguments: &[&str]) -> String {
-    output("redis-cli", &[&["-h", address], arguments].concat())
-}
-
-/// Gives the console a command and waits for it to be done.
-fn shell(machine: &mut Running, command: &str, marker: &str) {
-    // The echo of what is typed must not look like the answer.
-    machine.type_line(&format!("{command} && echo {}''{}", &marker[..1], &marker[1..]));
-    machine.wait_for(&format!("\n{marker}"));
 }
 
 on_each_engine! {

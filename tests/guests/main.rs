@@ -12,7 +12,9 @@ mod bare;
 mod console;
 mod debian;
 mod doctor;
+#[path = "../harness/mod.rs"]
 mod harness;
 mod lab;
 mod linux;
 mod network;
+mod rdtsc;

@@ -4,16 +4,17 @@
 //! holds, a digest covers. Equal digests mean equal machines, for all that anybody can do. Each kind of digest
 //! hashes under a name of its own, with the version of its format in it.
 //!
-//! Memory is hashed page by page: the regions of RAM first, then number and contents of each page that is not
+//! Memory is hashed page by page: the regions of RAM first, then number and hash of each page that is not
 //! all zeros, in order. So the digest of a mostly empty memory is made in no time, and does not depend on
-//! which pages the host has given to the guest.
+//! which pages the host has given to the guest. The hashes of the pages come with it for nothing: they tell which
+//! pages differ between two memories.
 //!
 //! Taking a digest changes nothing: the machine goes on as if nobody had looked.
 
 use std::fmt;
 use std::str::FromStr;
 
-use blake3::Hasher;
+use blake3::{Hash, Hasher};
 use outlive_engine::{GuestRam, GuestTime, VcpuState};
 use serde::{Deserialize, Serialize};
 use vm_memory::{GuestMemoryBackend, GuestMemoryRegion};
@@ -75,12 +76,20 @@ impl Digest {
 
     /// The digest of memory.
     pub fn of_memory(ram: &GuestRam) -> Self {
-        let mut hasher = Hasher::new_derive_key("outlive digest of memory, version 1");
+        Self::of_memory_by_page(ram, |_, _| {})
+    }
+
+    /// The digest of memory, and on the way to it the BLAKE3 hash of each page that is not all zeros, which `report`
+    /// is told with the number of the page, lowest first.
+    pub fn of_memory_by_page(ram: &GuestRam, mut report: impl FnMut(u64, &Hash)) -> Self {
+        let mut hasher = Hasher::new_derive_key("outlive digest of memory, version 2");
         let regions: Vec<_> = ram.iter().map(|region| (region.start_addr().0, region.len())).collect();
         encode_into(&regions, &mut hasher);
         visit_pages(ram, |page, contents| {
+            let hash = blake3::hash(contents);
             hasher.update(&page.to_le_bytes());
-            hasher.update(contents);
+            hasher.update(hash.as_bytes());
+            report(page, &hash);
         });
         Self::finish(&hasher)
     }

@@ -35,7 +35,10 @@ pub fn encode(value: &impl Serialize) -> Vec<u8> {
 }
 
 /// Feeds the bytes of a saved form to something that takes all of them, such as a hash.
-pub(crate) fn encode_into(value: &impl Serialize, to: &mut impl Write) {
+///
+/// # Panics
+/// As [`encode`], and when `to` does not take them.
+pub fn encode_into(value: &impl Serialize, to: &mut impl Write) {
     bincode::serde::encode_into_std_write(value, to, CONFIGURATION).expect("saved forms have an encoding");
 }
 

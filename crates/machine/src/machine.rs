@@ -13,8 +13,9 @@
 //! can ever wake it again, which is how a kernel without power management turns itself off.
 //!
 //! **Stops.** [`Machine::run_until`] stops at a point that is named by counts, before the inputs that land
-//! there. That a machine was stopped, looked at and run on changes nothing of what it does, provided that
-//! its world hands out inputs by where the guest stands and not by how often it is asked.
+//! there; a world stops the machine where it is asked for input, behind the inputs that it gave. That a machine
+//! was stopped, looked at and run on changes nothing of what it does, provided that its world hands out inputs by
+//! where the guest stands and not by how often it is asked.
 
 use outlive_engine::msr::{self, MsrBehaviour};
 use outlive_engine::{
@@ -137,9 +138,6 @@ impl<E: Engine, W: World> Machine<E, W> {
 
     fn take_turns(&mut self, target: Option<Target>) -> Outcome<Stop, W> {
         loop {
-            if self.world.stop_requested() {
-                return Ok(Stop::Requested);
-            }
             let is_there = target.is_some_and(|target| self.distance(target) == 0);
             if is_there && self.is_between_instructions()? {
                 return Ok(Stop::Reached);
@@ -149,6 +147,9 @@ impl<E: Engine, W: World> Machine<E, W> {
                 RunLimit::Instructions(0)
             } else {
                 self.take_inputs()?;
+                if self.world.stop_requested() {
+                    return Ok(Stop::Requested);
+                }
                 self.deliver_interrupt()?;
                 match self.limit(target) {
                     Some(limit) if self.engine.activity() == Activity::Running => limit,
@@ -168,13 +169,11 @@ impl<E: Engine, W: World> Machine<E, W> {
         self.progress.distance(&self.engine, target)
     }
 
-    /// How far the guest may run in this turn; `None` if it is at the target already.
+    /// How far the guest may run in this turn; `None` if it is at the target already, or if the world wants to be
+    /// asked once more here: behind an interrupt, or behind more inputs than one turn takes.
     fn limit(&self, target: Option<Target>) -> Option<RunLimit> {
-        let to_target = target.map_or(u64::MAX, |target| self.distance(target));
-        // Where the world wanted to be asked, it has just been asked.
-        let to_landing =
-            self.world.next_landing().map(|landing| self.distance(landing)).filter(|&left| left > 0);
-        match to_target.min(to_landing.unwrap_or(u64::MAX)) {
+        let distance = |point: Option<Target>| point.map_or(u64::MAX, |point| self.distance(point));
+        match distance(target).min(distance(self.world.next_landing())) {
             0 => None,
             u64::MAX => Some(RunLimit::Unlimited),
             left => Some(RunLimit::Instructions(left)),
@@ -197,6 +196,16 @@ impl<E: Engine, W: World> Machine<E, W> {
     /// The world.
     pub fn world(&self) -> &W {
         &self.world
+    }
+
+    /// The world, to be told something.
+    pub fn world_mut(&mut self) -> &mut W {
+        &mut self.world
+    }
+
+    /// The world, now that the machine has come to its end.
+    pub fn into_world(self) -> W {
+        self.world
     }
 
     /// The board, for a look at memory and devices.
@@ -320,11 +329,12 @@ impl<E: Engine, W: World> Machine<E, W> {
             }
             Exit::Halt => return self.halt(),
             Exit::Shutdown => return Ok(Next::Stop(Stop::TripleFault(self.report()?))),
-            // The window opens at a place that follows from where it was asked for, with or without kicks on
-            // the way there.
-            Exit::InterruptWindow => self.has_landmark = true,
-            Exit::Kicked => self.has_landmark = self.kick_has_landmark()?,
-            Exit::LimitReached => {}
+            Exit::InterruptWindow => self.note_window(),
+            Exit::Kicked => {
+                self.has_landmark = self.engine.capabilities().landing == Landing::AnyInstruction;
+                self.look_for_window()?;
+            }
+            Exit::LimitReached => self.look_for_window()?,
             Exit::Unhandled(what) => {
                 let what = format!("{}: {}", what.name, what.detail);
                 return Ok(Next::Stop(Stop::Refused { what, report: self.report()? }));
@@ -334,13 +344,19 @@ impl<E: Engine, W: World> Machine<E, W> {
         Ok(Next::Go)
     }
 
-    /// Whether a place where a kick stopped the guest can be found again.
-    fn kick_has_landmark(&mut self) -> Outcome<bool, W> {
-        if self.engine.capabilities().landing == Landing::AnyInstruction {
-            return Ok(true);
+    /// The guest stands where a window has opened, a place that follows from where the window was asked for, with
+    /// or without kicks on the way there. So it can be found again.
+    fn note_window(&mut self) {
+        self.progress.note_window();
+        self.has_landmark = true;
+    }
+
+    /// A kick or a limit may have been faster than the window that opens at the same place.
+    fn look_for_window(&mut self) -> Outcome<(), W> {
+        if self.board.interrupt_pending() && self.engine.can_take_interrupt()? {
+            self.note_window();
         }
-        // A kick may be faster than the window that opens at the same place.
-        Ok(self.board.interrupt_pending() && self.engine.can_take_interrupt()?)
+        Ok(())
     }
 
     /// The time for a device access: a fresh one if the device wants it, else the last.

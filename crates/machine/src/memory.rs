@@ -9,13 +9,15 @@
 //! | 4 GiB | | the rest of RAM, if there is more than 3.25 GiB |
 
 use std::fs::File;
+use std::ops::Range;
 
 use outlive_engine::GuestRam;
-use rustix::fs::{MemfdFlags, SeekFrom, ftruncate, memfd_create, seek};
-use rustix::io::Errno;
+use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use vm_memory::{
     Bytes, FileOffset, GuestAddress, GuestMemoryBackend, GuestMemoryRegion, MemoryRegionAddress,
 };
+
+use crate::host::sparse;
 
 /// The size of a page.
 pub const PAGE_SIZE: usize = 4096;
@@ -112,36 +114,27 @@ pub fn visit_pages(ram: &GuestRam, mut visit: impl FnMut(u64, &[u8])) {
     for region in ram.iter() {
         let first = region.start_addr().0 / PAGE_SIZE as u64;
         let mut from = 0;
-        while let Some((data, hole)) = next_data(region, from) {
-            for number in data / PAGE_SIZE as u64..hole.div_ceil(PAGE_SIZE as u64) {
+        while let Some(data) = next_data(region, from) {
+            for number in data.start / PAGE_SIZE as u64..data.end.div_ceil(PAGE_SIZE as u64) {
                 let start = MemoryRegionAddress(number * PAGE_SIZE as u64);
                 region.read_slice(&mut page, start).expect("regions are made of whole pages");
                 if page != [0; PAGE_SIZE] {
                     visit(first + number, &page);
                 }
             }
-            from = hole;
+            from = data.end;
         }
     }
 }
 
 /// The next part of a region, from offset `from` on, that may hold other than zeros: the bytes that the backing
 /// file has there.
-fn next_data(region: &impl GuestMemoryRegion, from: u64) -> Option<(u64, u64)> {
+fn next_data(region: &impl GuestMemoryRegion, from: u64) -> Option<Range<u64>> {
     let end = region.len();
-    if from >= end {
-        return None;
-    }
-    let Some(backing) = region.file_offset() else { return Some((from, end)) };
-    match seek(backing.file(), SeekFrom::Data(backing.start() + from)) {
-        Ok(data) if data - backing.start() < end => {
-            let hole = seek(backing.file(), SeekFrom::Hole(data)).map_or(end, |hole| hole - backing.start());
-            Some((data - backing.start(), hole.min(end)))
-        }
-        Ok(_) | Err(Errno::NXIO) => None,
-        // A host that does not tell: look everywhere.
-        Err(_) => Some((from, end)),
-    }
+    let Some(backing) = region.file_offset() else { return (from < end).then_some(from..end) };
+    let start = backing.start();
+    let data = sparse::next_data(backing.file(), start + from..start + end)?;
+    Some(data.start - start..data.end - start)
 }
 
 /// What can go wrong with guest RAM.

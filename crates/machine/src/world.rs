@@ -135,6 +135,11 @@ pub trait Place {
     /// The last numbered exit.
     fn exit(&self) -> ExitNumber;
 
+    /// How many interrupt windows have opened since that exit: where the guest could take an interrupt that it
+    /// could not take before. The same on every engine, so this names the places at which inputs land on an
+    /// engine that counts no instructions.
+    fn windows(&self) -> u64;
+
     /// How many instructions the guest has executed since power-on, by the rules of
     /// [`Engine::retired`](outlive_engine::Engine::retired). An instruction that has made an exit which wants an
     /// answer counts as soon as it is completed, which may be now or when the guest goes on.
@@ -143,7 +148,8 @@ pub trait Place {
     /// The landmark.
     ///
     /// # Errors
-    /// When the engine does not tell.
+    /// When the engine does not tell; `Unsupported` where the guest stands within an instruction that makes several
+    /// exits.
     fn landmark(&mut self) -> Result<Landmark, EngineError>;
 
     /// The state of the processor.
@@ -165,7 +171,8 @@ pub trait World {
     /// input lands wherever a kick stopped the guest.
     fn needs_landmarks(&self) -> bool;
 
-    /// Whether the machine shall stop here.
+    /// Whether the machine shall stop. It is asked behind [`next_input`](Self::next_input), so that a world can
+    /// stop the machine at a place that it chooses.
     fn stop_requested(&self) -> bool;
 
     /// What time is it? Never less than any earlier answer or clock tick.
@@ -182,9 +189,10 @@ pub trait World {
     fn next_input(&mut self, at: &mut dyn Place, patience: Patience) -> Result<Option<Input>, Self::Error>;
 
     /// Where the machine must ask for input next, if it does not ask before. A world that has an input for a
-    /// certain point of the guest's execution tells it here, and will be asked there, exactly. Only for engines
-    /// whose [`Landing`](outlive_engine::Landing) is `AnyInstruction`, unless the point is an exit. A world
-    /// that takes its inputs as they come needs no such point: it kicks.
+    /// certain point of the guest's execution tells it here, and will be asked there, exactly. There it must give
+    /// the input, fail, or name another point. Only for engines whose [`Landing`](outlive_engine::Landing) is
+    /// `AnyInstruction`, unless the point is an exit. A world that takes its inputs as they come needs no such
+    /// point: it kicks.
     fn next_landing(&self) -> Option<Target> {
         None
     }

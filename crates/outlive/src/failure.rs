@@ -1,5 +1,6 @@
 //! How the command fails: whose fault it is decides the exit status.
 
+use std::fmt;
 use std::process::ExitCode;
 
 /// A failure, with its cause chain.
@@ -20,15 +21,26 @@ impl Failure {
         Self { cause: cause.into(), status: 1 }
     }
 
-    /// Prints the failure and its causes as one sentence.
+    /// Prints the failure.
     pub(crate) fn print(&self) {
-        let causes: Vec<String> =
-            self.cause.chain().map(|cause| cause.to_string().trim_end().to_owned()).collect();
-        eprintln!("outlive: {}", causes.join(": "));
+        eprintln!("outlive: {self}");
     }
 
     /// The exit status.
     pub(crate) fn exit_code(&self) -> ExitCode {
         self.status.into()
     }
+}
+
+impl fmt::Display for Failure {
+    /// The failure and its causes as one sentence.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&chain(self.cause.as_ref()))
+    }
+}
+
+/// An error and its causes as one sentence.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(|cause| cause.to_string().trim_end().to_owned()).collect::<Vec<_>>().join(": ")
 }

@@ -7,7 +7,6 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
-use outlive_machine::host::live::StopHandle;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
 
@@ -32,8 +31,8 @@ pub(crate) struct SignalWatch {
 }
 
 impl SignalWatch {
-    /// Starts to watch; the first signal, also one that was caught before, stops the machine.
-    pub(crate) fn start(caught: CaughtSignals, stop: StopHandle) -> io::Result<Self> {
+    /// Starts to watch; each signal, also one that was caught before, makes it call `stop`.
+    pub(crate) fn start(caught: CaughtSignals, stop: impl Fn() + Send + 'static) -> io::Result<Self> {
         let CaughtSignals(mut signals) = caught;
         let handle = signals.handle();
         let received = Arc::new(AtomicI32::new(0));
@@ -41,7 +40,7 @@ impl SignalWatch {
         std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
             for signal in signals.forever() {
                 let _ = first.compare_exchange(0, signal, Ordering::AcqRel, Ordering::Acquire);
-                stop.stop();
+                stop();
             }
         })?;
         Ok(Self { received, handle })

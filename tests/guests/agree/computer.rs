@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{Debug, Write as _};
 
-use outlive_engine::{Engine, ExitNumber, GuestRam, InstructionCount, TimeReads, VcpuState};
+use outlive_engine::{Engine, ExitNumber, GuestRam, InstructionCount, VcpuState};
 use outlive_machine::board::Board;
 use outlive_machine::boot::{self, BootSource};
 use outlive_machine::digest::MachineDigest;
@@ -92,7 +92,7 @@ impl<E: Engine> Computer<E> {
             devices: 2,
         };
         // Whether the engine could do without or not: the machines are to have the same memory.
-        let state = boot::load(&source, &ram, size, TimeReads::MustBeRewritten).unwrap();
+        let state = boot::load(&source, &ram, size, true).unwrap();
         let mut engine = engine(&ram);
         engine.set_state(&state).unwrap();
         let disk = Block::new(DiskIndex(0), SECTORS.into(), false, "disk");

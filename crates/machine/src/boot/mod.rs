@@ -6,7 +6,7 @@
 //! `Documentation/arch/x86/boot.rst`). Test guests are plain ELF files that start in the same way.
 //!
 //! * [`image`] reads and checks a kernel, [`bzimage`] one that is compressed;
-//! * [`time_reads`] rewrites its RDTSC instructions where the engine cannot trap them;
+//! * [`time_reads`] rewrites its RDTSC instructions, for engines that cannot trap them;
 //! * [`acpi`] writes the tables by which a kernel finds its virtio devices;
 //! * [`zero_page`] writes `boot_params`, command line and random seed;
 //! * [`entry`] is the state of the processor at the first instruction.
@@ -22,7 +22,7 @@ use std::io::Cursor;
 
 use linux_loader::loader::bootparam::setup_header;
 use linux_loader::loader::{Elf, KernelLoader};
-use outlive_engine::{GuestRam, TimeReads, VcpuState};
+use outlive_engine::{GuestRam, VcpuState};
 use vm_memory::{Bytes, GuestAddress};
 
 use crate::memory::{RamSize, layout};
@@ -47,17 +47,21 @@ pub struct BootSource {
 
 /// Loads everything into `ram` and returns the state that the processor starts with.
 ///
+/// `rewrite_time_reads` tells whether the kernel's RDTSC instructions become reads of a port. A machine that is
+/// new asks its engine whether that must be ([`TimeReads`](outlive_engine::TimeReads)). A machine that is replayed
+/// does as the recorded one did, whichever engine runs it now: its memory must be the same.
+///
 /// # Errors
 /// When an image is not acceptable or does not fit.
 pub fn load(
     source: &BootSource,
     ram: &GuestRam,
     size: RamSize,
-    time_reads: TimeReads,
+    rewrite_time_reads: bool,
 ) -> Result<VcpuState, BootError> {
     let image = Image::parse(&source.kernel)?;
     image.check_fits(size)?;
-    let header = load_kernel(&source.kernel, &image, ram, time_reads)?;
+    let header = load_kernel(&source.kernel, &image, ram, rewrite_time_reads)?;
     let initramfs = match &source.initramfs {
         Some(bytes) => Some(place_initramfs(bytes, image.end, &header, ram, size)?),
         None => None,
@@ -80,20 +84,19 @@ fn load_kernel(
     bytes: &[u8],
     image: &Image,
     ram: &GuestRam,
-    time_reads: TimeReads,
+    rewrite_time_reads: bool,
 ) -> Result<setup_header, BootError> {
-    let rewrite = time_reads == TimeReads::MustBeRewritten;
     match image.format {
         Format::Elf => {
             let mut kernel = bytes.to_vec();
-            if rewrite {
+            if rewrite_time_reads {
                 let rewritten = time_reads::rewrite(&mut kernel)?;
                 tracing::debug!(rewritten, "rewrote the kernel's time reads");
             }
             Elf::load(ram, None, &mut Cursor::new(&kernel), None).map_err(BootError::Load)?;
             Ok(zero_page::header_of_elf())
         }
-        Format::BzImage { .. } if rewrite => Err(RewriteError::Compressed.into()),
+        Format::BzImage { .. } if rewrite_time_reads => Err(RewriteError::Compressed.into()),
         Format::BzImage { header, code } => {
             ram.write_slice(&bytes[code..], GuestAddress(image.start)).map_err(BootError::Memory)?;
             Ok(header)
@@ -178,10 +181,13 @@ mod tests {
         BootSource { kernel, initramfs: Some(vec![7; 5000]), command_line, random_seed: [0; 32], devices: 2 }
     }
 
-    fn load_compressed(kernel: Vec<u8>, time_reads: TimeReads) -> Result<(GuestRam, VcpuState), BootError> {
+    fn load_compressed(
+        kernel: Vec<u8>,
+        rewrite_time_reads: bool,
+    ) -> Result<(GuestRam, VcpuState), BootError> {
         let size = RamSize::from_bytes(8 << 20).unwrap();
         let ram = create_ram(size).unwrap();
-        let state = load(&source(kernel), &ram, size, time_reads)?;
+        let state = load(&source(kernel), &ram, size, rewrite_time_reads)?;
         Ok((ram, state))
     }
 
@@ -193,7 +199,7 @@ mod tests {
 
     #[test]
     fn a_compressed_kernel_lies_where_it_asked_and_finds_its_own_header() {
-        let (ram, state) = load_compressed(bzimage::tests::bzimage(), TimeReads::Trapped).unwrap();
+        let (ram, state) = load_compressed(bzimage::tests::bzimage(), false).unwrap();
         assert_eq!(state.rip, 0x20_0200);
         assert_eq!(read::<4>(&ram, 0x20_0000), [0xcc; 4], "the protected-mode code");
         assert_eq!(read::<4>(&ram, 0x20_0ffc), [0xcc; 4], "to its last byte");
@@ -211,14 +217,14 @@ mod tests {
     fn an_initramfs_is_put_no_higher_than_the_kernel_takes_it() {
         let mut kernel = bzimage::tests::bzimage();
         kernel[0x22c..0x230].copy_from_slice(&0x5f_ffffu32.to_le_bytes());
-        let (ram, state) = load_compressed(kernel, TimeReads::Trapped).unwrap();
+        let (ram, state) = load_compressed(kernel, false).unwrap();
         let start = u32::from_le_bytes(read(&ram, state.general.rsi + 0x218));
         assert_eq!(start, (0x60_0000 - 5000) & !0xfff);
     }
 
     #[test]
     fn a_compressed_kernel_is_refused_where_its_time_reads_would_have_to_be_rewritten() {
-        let error = load_compressed(bzimage::tests::bzimage(), TimeReads::MustBeRewritten).unwrap_err();
+        let error = load_compressed(bzimage::tests::bzimage(), true).unwrap_err();
         assert!(matches!(error, BootError::Rewrite(RewriteError::Compressed)));
         let text = error.to_string();
         assert!(text.contains("vmlinux") && text.contains("engine = \"soft\""), "{text}");
@@ -228,7 +234,7 @@ mod tests {
     fn a_compressed_kernel_that_would_not_fit_unpacked_is_refused() {
         let mut kernel = bzimage::tests::bzimage();
         kernel[0x260..0x264].copy_from_slice(&0x80_0000u32.to_le_bytes());
-        let error = load_compressed(kernel, TimeReads::Trapped).unwrap_err();
+        let error = load_compressed(kernel, false).unwrap_err();
         assert!(matches!(error, BootError::Image(ImageError::TooLarge { end: 0xa0_0000, .. })), "{error}");
     }
 
@@ -236,7 +242,7 @@ mod tests {
     fn a_command_line_longer_than_the_kernel_takes_is_refused() {
         let mut kernel = bzimage::tests::bzimage();
         kernel[0x238..0x23c].copy_from_slice(&4u32.to_le_bytes());
-        let error = load_compressed(kernel, TimeReads::Trapped).unwrap_err();
+        let error = load_compressed(kernel, false).unwrap_err();
         assert!(matches!(error, BootError::CommandLineTooLong { length: 5, most: 4 }), "{error}");
     }
 }

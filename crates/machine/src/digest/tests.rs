@@ -160,6 +160,7 @@ fn full_machine() -> MachineState {
         time: GuestTime::from_nanoseconds(1),
         exits: ExitNumber(2),
         since_exit: InstructionCount(3),
+        windows: 2,
         instructions: InstructionCount(4),
         has_landmark: true,
     }
@@ -263,9 +264,9 @@ const FROZEN: [&str; 7] = [
     "91a1b465ad31d90339526642bb11773fbecff6176353145b3afddba202061887",
     "7885e64361d1ce23b9d61bed582a706111982deca9d6bf7f3a91b3dfbed77f04",
     "c64e8add71b95abdfa49fc702e89bfe18ab56ed8b21c00d3b38249b53f905e86",
-    "7591d544f5f772d68978b0096519d4dc9501e767303f29d7c793f51171e4794e",
-    "db9bbbebbbc96bb309a2f341eca6b46d2847235082574accfc4f4d88a7ca0e2a",
-    "f9951d4438492a2fa3e8619e8d46190b5013696b2392b1009a88e01e830779ed",
+    "b4d769650c824ab49d793d47d2b1a1dfde6546cbc743155436954334e228ec2a",
+    "8ed9e8171343d22ffa09ff894c2d36c1b6a16df8a0bda42b41142844ee1b35cb",
+    "8e53e12cf20146dbb42e1b5e6a042424241198ee3827efd2fd39fad49457a181",
 ];
 
 #[test]
@@ -313,6 +314,19 @@ fn the_size_of_memory_is_in_its_digest() {
     assert_ne!(empty(RAM_BYTES), empty(2 * RAM_BYTES));
 }
 
+fn pages(ram: &GuestRam) -> Vec<(u64, blake3::Hash)> {
+    let mut pages = Vec::new();
+    let digest = Digest::of_memory_by_page(ram, |page, hash| pages.push((page, *hash)));
+    assert_eq!(digest, Digest::of_memory(ram));
+    pages
+}
+
+#[test]
+fn the_hash_of_each_page_that_holds_something_is_reported_in_order() {
+    let (ones, twos) = (blake3::hash(&[1; PAGE_SIZE]), blake3::hash(&[2; PAGE_SIZE]));
+    assert_eq!(pages(&memory()), [(5, ones), (9, twos), (10, twos), (11, twos)]);
+}
+
 proptest! {
     #[test]
     fn any_changed_bit_of_memory_changes_the_digest(address in 0..RAM_BYTES as u64, bit in 0u32..8) {
@@ -321,6 +335,12 @@ proptest! {
         let byte: u8 = ram.read_obj(GuestAddress(address)).unwrap();
         ram.write_obj(byte ^ 1 << bit, GuestAddress(address)).unwrap();
         prop_assert_ne!(Digest::of_memory(&ram), digest);
+        let (before, after) = (pages(&memory()), pages(&ram));
+        let page = address / PAGE_SIZE as u64;
+        let hash_of = |pages: &[(u64, _)]| pages.iter().find(|(number, _)| *number == page).copied();
+        prop_assert_ne!(hash_of(&before), hash_of(&after));
+        let others = |pages: Vec<(u64, _)>| pages.into_iter().filter(move |(number, _)| *number != page);
+        prop_assert!(others(before).eq(others(after)), "another page was reported as changed");
         ram.write_obj(byte, GuestAddress(address)).unwrap();
         prop_assert_eq!(Digest::of_memory(&ram), digest);
     }

@@ -14,6 +14,8 @@ use rustix::io::Errno;
 use super::live::EventSender;
 use crate::world::{DiskIndex, DiskOperation, DiskRequestId, DiskStatus, Input};
 
+mod contents;
+
 /// The unit of a disk's addresses and lengths, in bytes.
 pub const SECTOR: u64 = 512;
 

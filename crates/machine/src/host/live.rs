@@ -8,11 +8,12 @@ use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use outlive_engine::{GuestTime, Kicker};
 
 use super::alarm::Alarm;
+use super::clock::Clock;
 use super::console::Console;
 use super::disk::{DiskImage, DiskThread};
 use super::io_thread::IoThread;
@@ -20,13 +21,22 @@ use super::tap::Tap;
 use crate::virtio::queue::MAX_SIZE;
 use crate::world::{DiskIndex, Input, Output, Patience, Place, World};
 
+mod waiting;
+
+pub use super::clock::CLOCK_STEP;
+pub use waiting::Waiting;
+
 /// How many events wait in the queue before the threads that bring them wait too.
 const QUEUE: usize = 1024;
 
 /// What the queue holds.
 #[derive(Debug)]
 enum Event {
-    Input(Input),
+    Input {
+        input: Input,
+        /// Since when it has been there.
+        since: Instant,
+    },
     /// A stop was requested: look.
     Wake,
 }
@@ -46,7 +56,8 @@ pub(super) struct EventSender {
 impl EventSender {
     /// Queues an input, waiting for room if need be, and kicks the vCPU.
     pub(super) fn send(&self, input: Input) -> Result<(), MachineGone> {
-        self.queue.send(Event::Input(input)).map_err(|_| MachineGone)?;
+        let since = Instant::now();
+        self.queue.send(Event::Input { input, since }).map_err(|_| MachineGone)?;
         self.kicker.kick();
         Ok(())
     }
@@ -91,31 +102,14 @@ pub struct LiveWorld {
     events: Receiver<Event>,
     sender: EventSender,
     clock: Clock,
-    deadline: Option<GuestTime>,
     alarm: Alarm,
     console: Console,
     networks: Vec<Tap>,
     disks: Vec<DiskThread>,
     /// Disk requests whose completions the machine has not taken yet.
     under_way: usize,
+    waiting: Waiting,
     _io: IoThread,
-}
-
-/// Guest time as long as the machine is live: what it was, and the host's monotonic time since.
-#[derive(Debug)]
-struct Clock {
-    base: GuestTime,
-    started: Instant,
-}
-
-impl Clock {
-    fn now(&self) -> GuestTime {
-        self.base + self.started.elapsed()
-    }
-
-    fn until(&self, moment: GuestTime) -> Duration {
-        moment - self.now()
-    }
 }
 
 impl LiveWorld {
@@ -132,17 +126,16 @@ impl LiveWorld {
         let readers = networks.iter().map(Tap::try_clone).collect::<io::Result<_>>()?;
         let io = IoThread::start(readers, console.take_input(), sender.clone())?;
         let alarm = Alarm::start(kicker)?;
-        let clock = Clock { base: from, started: Instant::now() };
         Ok(Self {
             events,
             sender,
-            clock,
-            deadline: None,
+            clock: Clock::start(from),
             alarm,
             console,
             networks,
             disks,
             under_way: 0,
+            waiting: Waiting::default(),
             _io: io,
         })
     }
@@ -152,15 +145,23 @@ impl LiveWorld {
         StopHandle(self.sender.clone())
     }
 
-    /// A clock tick, if the deadline has passed. It is then disarmed: the machine sets the next one.
+    /// How long inputs have waited for the machine.
+    pub fn waiting(&self) -> Waiting {
+        self.waiting
+    }
+
+    /// A clock tick, if the deadline has passed.
     fn due_tick(&mut self) -> Option<Input> {
-        let deadline = self.deadline?;
-        let now = self.clock.now();
-        if now < deadline {
-            return None;
-        }
-        self.deadline = None;
-        Some(Input::ClockTick(now))
+        let due = self.clock.take_due()?;
+        self.waiting.note(due.delay);
+        Some(Input::ClockTick(due.time))
+    }
+
+    /// Takes note of an input that came out of the queue.
+    fn accept(&mut self, input: Input, since: Instant) -> Input {
+        self.under_way -= usize::from(matches!(input, Input::DiskCompletion { .. }));
+        self.waiting.note(since.elapsed());
+        input
     }
 
     /// Whether the guest has to wait for its disks. A driver has at most a queue of requests under way, but
@@ -171,8 +172,8 @@ impl LiveWorld {
 
     /// Waits for an event, at most until the deadline.
     fn wait(&self) -> Result<Event, RecvTimeoutError> {
-        match self.deadline {
-            Some(deadline) => self.events.recv_timeout(self.clock.until(deadline)),
+        match self.clock.until_deadline() {
+            Some(left) => self.events.recv_timeout(left),
             None => self.events.recv().map_err(|_| RecvTimeoutError::Disconnected),
         }
     }
@@ -203,7 +204,7 @@ impl World for LiveWorld {
     }
 
     fn read_time(&mut self, _at: &mut dyn Place) -> Result<GuestTime, LiveError> {
-        Ok(self.clock.now())
+        Ok(self.clock.read())
     }
 
     fn next_input(&mut self, _at: &mut dyn Place, patience: Patience) -> Result<Option<Input>, LiveError> {
@@ -221,10 +222,7 @@ impl World for LiveWorld {
                 Patience::Wait => self.wait().ok(),
             };
             match (event, patience) {
-                (Some(Event::Input(input)), _) => {
-                    self.under_way -= usize::from(matches!(input, Input::DiskCompletion { .. }));
-                    return Ok(Some(input));
-                }
+                (Some(Event::Input { input, since }), _) => return Ok(Some(self.accept(input, since))),
                 (None, Patience::Poll) => return Ok(None),
                 (Some(Event::Wake), _) | (None, Patience::Wait) => {}
             }
@@ -232,8 +230,8 @@ impl World for LiveWorld {
     }
 
     fn set_deadline(&mut self, deadline: Option<GuestTime>) {
-        self.deadline = deadline;
-        self.alarm.set(deadline.map(|deadline| self.clock.started + (deadline - self.clock.base)));
+        let moment = self.clock.set_deadline(deadline);
+        self.alarm.set(moment);
     }
 
     fn output(&mut self, _at: &mut dyn Place, output: Output) -> Result<(), LiveError> {

@@ -5,8 +5,10 @@
 //! into one queue and kicks the vCPU, which takes it at its own pace ([`live::LiveWorld`]).
 
 mod alarm;
+mod clock;
 pub mod console;
 pub mod disk;
 mod io_thread;
 pub mod live;
+pub mod sparse;
 pub mod tap;

@@ -2,6 +2,7 @@
 
 use outlive_engine::{Engine, EngineError, ExitNumber, InstructionCount, Landmark, VcpuState};
 
+use super::MachineState;
 use crate::world::{Place, Target};
 
 /// How far the guest has got. An engine counts from when it was made, a machine from power-on, which may have
@@ -11,6 +12,8 @@ pub(super) struct Progress {
     exits: ExitNumber,
     /// The instructions at the last numbered exit, since power-on.
     at_exit: u64,
+    /// The interrupt windows that have opened since the last numbered exit.
+    windows: u64,
     /// What the guest had executed when the engine's count was zero. Less than nothing, modulo 2^64, if the
     /// engine has run something else before.
     origin: u64,
@@ -19,18 +22,22 @@ pub(super) struct Progress {
 impl Progress {
     /// Nothing has been executed.
     pub(super) fn from_power_on(engine: &impl Engine) -> Self {
-        Self::going_on(engine, ExitNumber::default(), InstructionCount(0), InstructionCount(0))
+        Self {
+            exits: ExitNumber::default(),
+            at_exit: 0,
+            windows: 0,
+            origin: engine.retired().0.wrapping_neg(),
+        }
     }
 
-    /// The guest has got this far on another engine.
-    pub(super) fn going_on(
-        engine: &impl Engine,
-        exits: ExitNumber,
-        instructions: InstructionCount,
-        since_exit: InstructionCount,
-    ) -> Self {
-        let origin = instructions.0.wrapping_sub(engine.retired().0);
-        Self { exits, at_exit: instructions.0 - since_exit.0, origin }
+    /// The guest has got to where `state` was saved, on another engine.
+    pub(super) fn going_on(engine: &impl Engine, state: &MachineState) -> Self {
+        Self {
+            exits: state.exits,
+            at_exit: state.instructions.0 - state.since_exit.0,
+            windows: state.windows,
+            origin: state.instructions.0.wrapping_sub(engine.retired().0),
+        }
     }
 
     pub(super) fn exits(&self) -> ExitNumber {
@@ -49,6 +56,17 @@ impl Progress {
     pub(super) fn note_exit(&mut self, engine: &impl Engine) {
         self.exits = self.exits.next();
         self.at_exit = self.instructions(engine).0;
+        self.windows = 0;
+    }
+
+    /// How many interrupt windows have opened since the last numbered exit.
+    pub(super) fn windows(&self) -> u64 {
+        self.windows
+    }
+
+    /// The guest stands where an interrupt window that was asked for is open.
+    pub(super) fn note_window(&mut self) {
+        self.windows += 1;
     }
 
     /// How many instructions are left to the target at most, zero if it is reached or passed. As many as there
@@ -82,6 +100,10 @@ impl<E: Engine> Place for Here<'_, E> {
 
     fn instructions(&self) -> InstructionCount {
         self.progress.instructions(self.engine)
+    }
+
+    fn windows(&self) -> u64 {
+        self.progress.windows()
     }
 
     fn landmark(&mut self) -> Result<Landmark, EngineError> {

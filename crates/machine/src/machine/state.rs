@@ -10,7 +10,7 @@ use super::{Here, Machine, MachineError, Outcome, Progress};
 use crate::board::{self, Board, BoardState};
 use crate::digest::{Digest, MachineDigest};
 use crate::encoding::{self, DecodeError};
-use crate::world::World;
+use crate::world::{Place, World};
 
 /// The saved form of a [`Machine`], without its memory.
 ///
@@ -36,6 +36,8 @@ pub struct MachineState {
     pub since_exit: InstructionCount,
     /// Instructions since power-on.
     pub instructions: InstructionCount,
+    /// Interrupt windows that have opened since the last numbered exit.
+    pub windows: u64,
     /// Whether this place has a landmark, so that inputs may land here.
     pub has_landmark: bool,
 }
@@ -78,7 +80,7 @@ pub enum RestoreError {
 impl MachineState {
     /// The version of the saved form and of everything in it. To be raised whenever a field or the meaning of
     /// one changes in any saved form.
-    pub const VERSION: u32 = 1;
+    pub const VERSION: u32 = 2;
 
     /// The state as bytes: the version, then the state.
     pub fn encode(&self) -> Vec<u8> {
@@ -118,6 +120,7 @@ impl<E: Engine, W: World> Machine<E, W> {
             exits: self.progress.exits(),
             since_exit: self.progress.since_exit(&self.engine),
             instructions: self.progress.instructions(&self.engine),
+            windows: self.progress.windows(),
             has_landmark: self.has_landmark,
         })
     }
@@ -136,14 +139,13 @@ impl<E: Engine, W: World> Machine<E, W> {
         board: Board,
         state: MachineState,
     ) -> Result<Self, RestoreError> {
-        let MachineState { vcpu, board: devices, time, exits, since_exit, instructions, has_landmark } =
-            state;
+        let MachineState { since_exit, instructions, time, has_landmark, .. } = state;
         if since_exit > instructions {
             return Err(RestoreError::Counts { since_exit, all: instructions });
         }
-        let board = board.restore(devices)?;
-        engine.set_state(&vcpu)?;
-        let progress = Progress::going_on(&engine, exits, instructions, since_exit);
+        engine.set_state(&state.vcpu)?;
+        let progress = Progress::going_on(&engine, &state);
+        let board = board.restore(state.board)?;
         let deadline = board.deadline();
         world.set_deadline(deadline);
         Ok(Self { engine, world, board, progress, time, deadline, has_landmark })
@@ -171,8 +173,18 @@ impl<E: Engine, W: World> Machine<E, W> {
         Ok(MachineDigest {
             registers: Digest::of_registers(&vcpu),
             memory: Digest::of_memory(self.board.ram()),
-            devices: Digest::of_devices(&self.board.save(), self.time),
+            devices: self.devices_digest(),
         })
+    }
+
+    /// The digest of the devices alone, as this machine stands between two turns.
+    pub fn devices_digest(&self) -> Digest {
+        Digest::of_devices(&self.board.save(), self.time)
+    }
+
+    /// Where this machine stands.
+    pub fn place(&mut self) -> impl Place + '_ {
+        Here::of(&mut self.engine, self.progress)
     }
 }
 

@@ -76,11 +76,17 @@ impl Engine for Scripted {
     }
 }
 
-/// What a world was told, each with the number of the last exit.
+/// What a world was told, each with the number of the last exit and the windows that have opened since.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Told {
-    MayLand(u64),
-    Interrupt(u64),
+    MayLand(u64, u64),
+    Interrupt(u64, u64),
+}
+
+#[test]
+fn windows_are_counted_from_each_exit_anew() {
+    let steps = [(Exit::InterruptWindow, true), out(0x3f9, 0), (Exit::Kicked, false)];
+    assert_eq!(told(steps).last(), Some(&Told::MayLand(8, 0)));
 }
 
 /// A world without inputs that needs landmarks. It tells the given times, last one first, then power-on.
@@ -103,7 +109,7 @@ impl World for Listener {
     }
 
     fn next_input(&mut self, at: &mut dyn Place, _patience: Patience) -> Result<Option<Input>, Infallible> {
-        self.0.push(Told::MayLand(at.exit().0));
+        self.0.push(Told::MayLand(at.exit().0, at.windows()));
         Ok(None)
     }
 
@@ -114,7 +120,7 @@ impl World for Listener {
     }
 
     fn interrupt(&mut self, at: &mut dyn Place, _vector: u8) -> Result<(), Infallible> {
-        self.0.push(Told::Interrupt(at.exit().0));
+        self.0.push(Told::Interrupt(at.exit().0, at.windows()));
         Ok(())
     }
 }
@@ -151,9 +157,9 @@ fn told(steps: impl IntoIterator<Item = Step>) -> Vec<Told> {
 
 #[test]
 fn inputs_land_at_exits_and_where_a_window_opened_and_not_where_a_kick_stopped_the_guest() {
-    let at_the_window = [Told::MayLand(7), Told::MayLand(7), Told::Interrupt(7)];
+    let at_the_window = [Told::MayLand(7, 0), Told::MayLand(7, 1), Told::Interrupt(7, 1)];
     assert_eq!(told([(Exit::InterruptWindow, true)]), at_the_window);
-    assert_eq!(told([(Exit::Kicked, false)]), [Told::MayLand(7)]);
+    assert_eq!(told([(Exit::Kicked, false)]), [Told::MayLand(7, 0)]);
 }
 
 #[test]
@@ -162,6 +168,64 @@ fn kicks_change_nothing_about_where_inputs_land() {
     let before = [(Exit::Kicked, false), (Exit::InterruptWindow, true)];
     assert_eq!(told(before), without, "a kick on the way to the window");
     assert_eq!(told([(Exit::Kicked, true)]), without, "a kick that comes instead of the window");
+}
+
+/// A world that has inputs for the place behind an interrupt, and wants to be asked there.
+struct Stubborn {
+    inputs: usize,
+    is_interrupted: bool,
+}
+
+impl World for Stubborn {
+    type Error = Infallible;
+
+    fn needs_landmarks(&self) -> bool {
+        true
+    }
+
+    fn stop_requested(&self) -> bool {
+        false
+    }
+
+    fn read_time(&mut self, _at: &mut dyn Place) -> Result<GuestTime, Infallible> {
+        Ok(GuestTime::BOOT)
+    }
+
+    fn next_input(&mut self, _at: &mut dyn Place, _patience: Patience) -> Result<Option<Input>, Infallible> {
+        if self.is_interrupted && self.inputs > 0 {
+            self.inputs -= 1;
+            return Ok(Some(Input::Console(Vec::new())));
+        }
+        Ok(None)
+    }
+
+    fn next_landing(&self) -> Option<Target> {
+        (self.is_interrupted && self.inputs > 0).then_some(Target::Instructions(InstructionCount(0)))
+    }
+
+    fn set_deadline(&mut self, _deadline: Option<GuestTime>) {}
+
+    fn output(&mut self, _at: &mut dyn Place, _output: crate::world::Output) -> Result<(), Infallible> {
+        Ok(())
+    }
+
+    fn interrupt(&mut self, _at: &mut dyn Place, _vector: u8) -> Result<(), Infallible> {
+        self.is_interrupted = true;
+        Ok(())
+    }
+}
+
+#[test]
+fn a_world_is_asked_where_it_wants_to_be_behind_an_interrupt_and_behind_more_inputs_than_a_turn_takes() {
+    let script = WANT_INTERRUPT.map(|(port, value)| out(port, value));
+    let end = out(outlive_engine::ports::DEBUG_EXIT_PORT, 0);
+    let steps = script.into_iter().chain([(Exit::InterruptWindow, true), end]).collect();
+    let engine = Scripted { steps, takes_interrupts: false };
+    let ram = create_ram(RamSize::from_bytes(2 << 20).unwrap()).unwrap();
+    let world = Stubborn { inputs: 3 * INPUTS_PER_TURN, is_interrupted: false };
+    let mut machine = Machine::new(engine, world, Board::new(ram, 0, Vec::new()));
+    assert!(matches!(machine.run(), Ok(Stop::DebugExit(0))));
+    assert_eq!(machine.world().inputs, 0, "before the guest went on");
 }
 
 #[test]

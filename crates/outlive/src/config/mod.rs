@@ -9,6 +9,7 @@ use std::io;
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
+use clap::ValueEnum;
 use outlive_machine::host::console::ConsoleConfig;
 use outlive_machine::host::tap::{InterfaceName, TapConfig};
 use outlive_machine::memory::RamSize;
@@ -48,7 +49,7 @@ pub(crate) struct Config {
 }
 
 /// Which engine runs the guest.
-#[derive(Deserialize, Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Deserialize, ValueEnum, Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum EngineChoice {
     /// KVM where the host's KVM proves fit, else our own processor.

@@ -129,6 +129,14 @@ impl FromStr for MacAddress {
     }
 }
 
+impl fmt::Display for MacAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [first, rest @ ..] = self.0;
+        write!(f, "{first:02x}")?;
+        rest.iter().try_for_each(|byte| write!(f, ":{byte:02x}"))
+    }
+}
+
 impl FromStr for HostAddress {
     type Err = ValueError;
 

@@ -1,6 +1,8 @@
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::Path;
+use std::sync::Barrier;
+use std::time::Duration;
 
 use super::*;
 use crate::host::console::ConsoleConfig;
@@ -13,6 +15,10 @@ struct Somewhere;
 impl Place for Somewhere {
     fn exit(&self) -> ExitNumber {
         ExitNumber::default()
+    }
+
+    fn windows(&self) -> u64 {
+        0
     }
 
     fn instructions(&self) -> InstructionCount {
@@ -88,4 +94,76 @@ fn a_stop_ends_the_wait_of_a_halted_guest_and_of_one_whose_disk_is_behind() {
         assert_eq!(next(&mut world, Patience::Wait), None);
         other.join().unwrap();
     }
+}
+
+fn silent(folder: &tempfile::TempDir) -> LiveWorld {
+    world(&ConsoleConfig::File(folder.path().join("console")), Vec::new(), Vec::new())
+}
+
+#[test]
+fn each_input_waits_from_when_it_was_there_until_it_is_taken() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = silent(&folder);
+    assert_eq!(world.waiting(), Waiting::default());
+    let begun = Instant::now();
+    world.sender.send(Input::Console(b"early".to_vec())).unwrap();
+    std::thread::sleep(Duration::from_millis(20));
+    world.sender.send(Input::Console(b"late".to_vec())).unwrap();
+    assert!(next(&mut world, Patience::Poll).is_some());
+    let first = world.waiting();
+    assert!(first.longest >= Duration::from_millis(20) && first.longest <= begun.elapsed(), "{first:?}");
+    assert_eq!((first.inputs, first.total), (1, first.longest));
+    assert!(next(&mut world, Patience::Poll).is_some());
+    assert!(next(&mut world, Patience::Poll).is_none());
+    let both = world.waiting();
+    assert_eq!(both.inputs, 2);
+    assert!(both.total > first.total && both.total <= 2 * begun.elapsed(), "{both:?}");
+}
+
+#[test]
+fn an_input_that_finds_no_room_in_the_queue_waits_already() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = silent(&folder);
+    (0..QUEUE).for_each(|_| world.sender.send(Input::Console(Vec::new())).unwrap());
+    let (sender, ready) = (world.sender.clone(), Arc::new(Barrier::new(2)));
+    let begins = Arc::clone(&ready);
+    let other = std::thread::spawn(move || {
+        begins.wait();
+        sender.send(Input::Console(b"last".to_vec())).unwrap();
+    });
+    ready.wait();
+    std::thread::sleep(Duration::from_millis(40));
+    (0..QUEUE).for_each(|_| assert!(next(&mut world, Patience::Wait).is_some()));
+    let before = world.waiting();
+    assert_eq!(next(&mut world, Patience::Wait), Some(Input::Console(b"last".to_vec())));
+    let last = world.waiting().total - before.total;
+    assert!(last >= Duration::from_millis(20), "{last:?}");
+    other.join().unwrap();
+}
+
+#[test]
+fn a_tick_waits_from_its_deadline_and_is_told_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = silent(&folder);
+    let deadline = world.read_time(&mut Somewhere).unwrap() + Duration::from_millis(30);
+    world.set_deadline(Some(deadline));
+    std::thread::sleep(Duration::from_millis(50));
+    assert_eq!(next(&mut world, Patience::Poll), Some(Input::ClockTick(deadline)));
+    assert!(world.read_time(&mut Somewhere).unwrap() > deadline);
+    let Waiting { inputs, total, longest } = world.waiting();
+    assert_eq!((inputs, total), (1, longest));
+    assert!(longest >= Duration::from_millis(15), "{longest:?}");
+    assert_eq!(next(&mut world, Patience::Poll), None, "a tick disarms");
+}
+
+#[test]
+fn a_halted_guest_sleeps_until_its_deadline_and_no_earlier() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut world = silent(&folder);
+    let deadline = world.read_time(&mut Somewhere).unwrap() + Duration::from_millis(20);
+    world.set_deadline(Some(deadline));
+    let begun = Instant::now();
+    assert_eq!(next(&mut world, Patience::Wait), Some(Input::ClockTick(deadline)));
+    assert!(begun.elapsed() >= Duration::from_millis(19), "{:?}", begun.elapsed());
+    assert!(world.read_time(&mut Somewhere).unwrap() >= deadline);
 }

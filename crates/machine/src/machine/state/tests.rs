@@ -334,6 +334,6 @@ fn bytes_of_another_version_or_with_damage_are_refused_by_name() {
     let error = MachineState::decode(&bytes).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the state of a machine has format 2, but this program knows format 1 only"
+        "the state of a machine has format 3, but this program knows format 2 only"
     );
 }

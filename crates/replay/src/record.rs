@@ -1,0 +1,82 @@
+//! A recording from power-on to its end.
+
+use outlive_engine::{Engine, EngineError};
+use outlive_log::WriteError;
+use outlive_log::entry::{End, Landmark, StateDigest};
+use outlive_machine::machine::{Machine, MachineError, Stop};
+use outlive_machine::world::{Place, World};
+
+use crate::conversion::end_reason;
+use crate::place::landmark;
+use crate::recorder::{Pause, RecordError, Recorder};
+use crate::summary::Summary;
+
+/// How a recording ended.
+#[derive(Debug)]
+pub struct Recorded {
+    /// How the machine came to its end.
+    pub stop: Stop,
+    /// What was recorded.
+    pub summary: Summary,
+}
+
+/// Runs a machine to its end and closes the log. Gives back the live world too, for what it has to tell.
+///
+/// # Errors
+/// When the engine, the world or the log fails. The log is left unfinished then, and replays up to there.
+pub fn record<E: Engine, W: World>(
+    mut machine: Machine<E, Recorder<W>>,
+) -> Result<(Recorded, W), MachineError<RecordError<W::Error>>> {
+    let stop = loop {
+        let stop = machine.run()?;
+        match (&stop, machine.world().pause()) {
+            (Stop::Requested, Some(Pause::Digest(at))) => {
+                let state = whole_state(&mut machine, at)?;
+                machine.world_mut().resume(state).map_err(failed)?;
+            }
+            _ => break stop,
+        }
+    };
+    let at = place_of_end(&mut machine)?;
+    let state = at.map(|at| whole_state(&mut machine, at)).transpose()?;
+    let end = End { reason: end_reason(&stop), exit: machine.exits(), state };
+    let mut summary = Summary::of_recording(&mut machine, &end);
+    let instructions = machine.instructions();
+    let (live, size) = machine.into_world().close(end, instructions).map_err(failed)?;
+    summary.entries = size.entries;
+    summary.log_bytes = size.bytes;
+    Ok((Recorded { stop, summary }, live))
+}
+
+/// Where a machine stands that has come to its end; `None` where an engine cannot tell.
+fn place_of_end<E: Engine, W: World>(
+    machine: &mut Machine<E, Recorder<W>>,
+) -> Result<Option<Landmark>, EngineError> {
+    let counting = machine.world().counting();
+    // A machine that was stopped where it found no landmark stands nowhere that a replay could find.
+    let is_lost = machine.world().gave_up();
+    if is_lost { Ok(None) } else { landmark(&mut machine.place(), counting) }
+}
+
+fn whole_state<E: Engine, W: World>(
+    machine: &mut Machine<E, Recorder<W>>,
+    at: Landmark,
+) -> Result<StateDigest, EngineError> {
+    let registers = machine.place().state()?;
+    let (memory, pages) = machine.world_mut().pages().look();
+    Ok(StateDigest {
+        at,
+        time: machine.time(),
+        instructions: machine.instructions(),
+        running: machine.world().checks().running(),
+        registers,
+        memory,
+        devices: machine.devices_digest().0,
+        disks: machine.world().checks().disks(),
+        pages,
+    })
+}
+
+fn failed<L: std::error::Error + 'static>(error: WriteError) -> MachineError<RecordError<L>> {
+    MachineError::World(RecordError::Log(error))
+}

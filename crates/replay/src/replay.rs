@@ -1,0 +1,231 @@
+//! A replay from power-on to its end.
+
+use outlive_engine::{Engine, EngineError, ExitNumber, InstructionCount, Landing};
+use outlive_log::ReadError;
+use outlive_log::entry::{End, EndReason, Entry, StateDigest};
+use outlive_log::header::Counting;
+use outlive_machine::machine::{Machine, MachineError, Stop};
+use outlive_machine::world::{Place, Target};
+
+use crate::conversion::end_reason;
+use crate::divergence::PageDifference;
+use crate::pages::PageHistory;
+use crate::place::{Goal, landmark};
+use crate::registers;
+use crate::replayer::{CheckLevel, Pause, ReplayError, Replayer};
+use crate::summary::{Digests, Summary};
+
+/// How a replay ended.
+#[derive(Debug)]
+pub struct Replayed {
+    /// Why.
+    pub end: ReplayEnd,
+    /// What was replayed.
+    pub summary: Summary,
+}
+
+/// Why a replay ended that met no divergence.
+#[derive(Debug)]
+pub enum ReplayEnd {
+    /// It came to the end of the recording, and all that was compared was equal.
+    Complete(EndReason),
+    /// The recording was never closed: its monitor died. Everything that it had written was replayed.
+    Unfinished,
+    /// The log is damaged from here on.
+    Damaged(ReadError),
+    /// At the landmark that was asked for.
+    Goal,
+    /// Somebody stopped it.
+    Interrupted,
+}
+
+/// Replays a log.
+///
+/// # Errors
+/// When the machine does something else than the log says, and when the log or the engine fails.
+pub fn replay<E: Engine>(machine: &mut Machine<E, Replayer>) -> Result<Replayed, ReplayError> {
+    let capabilities = machine.engine().capabilities();
+    if machine.world().counting() == Counting::Steps && capabilities.landing != Landing::AnyInstruction {
+        return Err(ReplayError::Landing(capabilities.engine));
+    }
+    let mut compared = 0;
+    loop {
+        let stop = run(machine)?;
+        let pause = machine.world().pause();
+        let end = match (&stop, pause) {
+            (Stop::Requested, Some(Pause::Digest)) => {
+                compare_digest(machine)?;
+                compared += 1;
+                continue;
+            }
+            (Stop::Requested, Some(Pause::Goal)) | (Stop::Reached, _) => ReplayEnd::Goal,
+            (Stop::Requested, Some(Pause::Interrupted)) => ReplayEnd::Interrupted,
+            (Stop::Requested, Some(Pause::Exhausted) | None) => without_end(machine)?,
+            (stop, _) => {
+                let reason = compare_end(machine, stop)?;
+                compared += 1;
+                end_or_damage(machine, ReplayEnd::Complete(reason))?
+            }
+        };
+        let summary = summary(machine, compared)?;
+        return Ok(Replayed { end, summary });
+    }
+}
+
+fn run<E: Engine>(machine: &mut Machine<E, Replayer>) -> Result<Stop, ReplayError> {
+    let goal = machine.world().options().until.filter(|_| machine.world().counting() == Counting::Steps);
+    let stop = match goal {
+        Some(Goal { exit, since_exit }) => {
+            machine.run_until(Target::Landmark { exit, since_exit: InstructionCount(since_exit) })
+        }
+        None => machine.run(),
+    };
+    match stop {
+        Ok(stop) => Ok(stop),
+        Err(MachineError::World(error)) => Err(error),
+        Err(MachineError::Engine(error)) => Err(error.into()),
+        // The entry that was replayed last cannot have been recorded so.
+        Err(error @ (MachineError::TimeWentBack { .. } | MachineError::Input(_))) => {
+            let found = std::iter::successors(Some(&error as &dyn std::error::Error), |error| error.source());
+            let found = found.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+            Err(machine.world_mut().refused(found))
+        }
+    }
+}
+
+/// The log has no more entries, and no end.
+fn without_end<E: Engine>(machine: &mut Machine<E, Replayer>) -> Result<ReplayEnd, ReplayError> {
+    if machine.world().was_interrupted() {
+        return Ok(ReplayEnd::Interrupted);
+    }
+    end_or_damage(machine, ReplayEnd::Unfinished)
+}
+
+/// `end`, unless the log is damaged behind the last entry.
+fn end_or_damage<E: Engine>(
+    machine: &mut Machine<E, Replayer>,
+    end: ReplayEnd,
+) -> Result<ReplayEnd, ReplayError> {
+    let until_damage = machine.world().options().until_damage;
+    match machine.world_mut().entries().take_damage() {
+        None => Ok(end),
+        Some(damage) if until_damage => Ok(ReplayEnd::Damaged(damage)),
+        Some(damage) => Err(damage.into()),
+    }
+}
+
+fn summary<E: Engine>(machine: &mut Machine<E, Replayer>, compared: u64) -> Result<Summary, ReplayError> {
+    let state = state(machine)?;
+    let mut summary = Summary::of_machine(machine);
+    summary.landmark = state.as_ref().map(|state| Goal::from(state.at).to_string());
+    summary.digests = state.as_ref().map(|state| Digests::of(state, machine.world().pages.is_some()));
+    summary.digests_compared = compared;
+    summary.entries = machine.world_mut().entries().replayed();
+    summary.log_bytes = machine.world_mut().entries().progress().1;
+    Ok(summary)
+}
+
+/// The whole state; `None` where the engine cannot tell it.
+fn state<E: Engine>(machine: &mut Machine<E, Replayer>) -> Result<Option<StateDigest>, ReplayError> {
+    let counting = machine.world().counting();
+    let registers = match machine.place().state() {
+        Ok(registers) => registers,
+        Err(EngineError::Unsupported { .. }) => return Ok(None),
+        Err(error) => return Err(error.into()),
+    };
+    let Some(at) = landmark(&mut machine.place(), counting)? else { return Ok(None) };
+    let (memory, pages) = match &mut machine.world_mut().pages {
+        Some([_, found]) => found.look(),
+        None => ([0; 32], Vec::new()),
+    };
+    Ok(Some(StateDigest {
+        at,
+        time: machine.time(),
+        instructions: machine.instructions(),
+        running: machine.world().checks().running(),
+        registers,
+        memory,
+        devices: machine.devices_digest().0,
+        disks: machine.world().checks().disks(),
+        pages,
+    }))
+}
+
+/// Compares the state with the digest that is the next entry.
+fn compare_digest<E: Engine>(machine: &mut Machine<E, Replayer>) -> Result<(), ReplayError> {
+    if let Some(Entry::Digest(expected)) = machine.world_mut().entries().next().cloned() {
+        compare_state(machine, &expected)?;
+        machine.world_mut().entries().take();
+    }
+    Ok(())
+}
+
+/// Compares how the machine ended with the end that must be the next entry.
+fn compare_end<E: Engine>(machine: &mut Machine<E, Replayer>, stop: &Stop) -> Result<EndReason, ReplayError> {
+    let reason = end_reason(stop);
+    let exit = machine.exits();
+    match machine.world_mut().entries().next().cloned() {
+        Some(Entry::End(end)) if (&end.reason, end.exit) == (&reason, exit) => {
+            let End { reason, state, .. } = *end;
+            if let Some(expected) = state {
+                compare_state(machine, &expected)?;
+            }
+            machine.world_mut().entries().take();
+            Ok(reason)
+        }
+        _ => {
+            let found = Entry::End(Box::new(End { reason, exit, state: None })).to_string();
+            Err(diverged(machine, found, exit))
+        }
+    }
+}
+
+fn diverged<E: Engine>(machine: &mut Machine<E, Replayer>, found: String, exit: ExitNumber) -> ReplayError {
+    let state = machine.place().state().ok();
+    let place = format!("behind exit {}", exit.0);
+    ReplayError::Divergence(machine.world_mut().divergence(found, place, state.as_ref()))
+}
+
+fn compare_state<E: Engine>(
+    machine: &mut Machine<E, Replayer>,
+    expected: &StateDigest,
+) -> Result<(), ReplayError> {
+    let exit = machine.exits();
+    let Some(found) = state(machine)? else {
+        return Err(diverged(machine, "the guest stands within an instruction".to_owned(), exit));
+    };
+    if let Some([believed, _]) = &mut machine.world_mut().pages {
+        believed.believe(&expected.pages);
+    }
+    let with_memory = machine.world().options().check >= CheckLevel::Memory;
+    let instructions_differ =
+        machine.world().counting() == Counting::Steps && found.instructions != expected.instructions;
+    let parts = [
+        ("the landmark", found.at != expected.at),
+        ("guest time", found.time != expected.time),
+        ("the number of instructions", instructions_differ),
+        ("registers", found.registers != expected.registers),
+        ("memory", with_memory && found.memory != expected.memory),
+        ("the devices", found.devices != expected.devices),
+        ("requests to disks", found.disks != expected.disks),
+        ("the running digest", found.running != expected.running),
+    ];
+    let different: Vec<_> = parts.into_iter().filter(|(_, differs)| *differs).map(|(part, _)| part).collect();
+    if different.is_empty() {
+        return Ok(());
+    }
+    let text = format!("another state: {} differ", different.join(", "));
+    let place = format!("landmark {}", found.at);
+    let world = machine.world_mut();
+    let mut divergence = world.divergence(text, place, Some(&found.registers));
+    divergence.registers = registers::differences(&expected.registers, &found.registers);
+    divergence.pages = world.pages.as_ref().map(page_differences).unwrap_or_default();
+    Err(ReplayError::Divergence(divergence))
+}
+
+fn page_differences([believed, found]: &[PageHistory; 2]) -> Vec<PageDifference> {
+    let differences = believed.differences(found);
+    differences
+        .map(|(page, expected, found)| PageDifference { address: page * 4096, expected, found })
+        .collect()
+}

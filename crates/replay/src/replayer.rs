@@ -1,0 +1,446 @@
+//! The world that replays: it tells what a log says, and checks that the machine does what the log says.
+
+use std::cmp::Ordering;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{self, AtomicBool, AtomicU64};
+
+use outlive_engine::{EngineError, GuestRam, GuestTime, VcpuState};
+use outlive_log::entry::{Check, EndReason, Entry, Landmark};
+use outlive_log::header::Counting;
+use outlive_log::{LogReader, ReadError};
+use outlive_machine::world::{DiskIndex, DiskRequestId, Input, Output, Patience, Place, Target, World};
+
+use crate::checks::Checks;
+use crate::conversion::{marker, replayed};
+use crate::divergence::Divergence;
+use crate::entries::Entries;
+use crate::pages::PageHistory;
+use crate::place::{Goal, certain_landmark, landmark};
+use crate::registers;
+
+/// How much of a replay is checked.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
+pub enum CheckLevel {
+    /// Registers at each interrupt and output, and whatever goes out; registers and devices at each digest.
+    Registers,
+    /// Memory at each digest too.
+    Memory,
+}
+
+/// How a log is to be replayed.
+#[derive(Clone, Debug)]
+pub struct ReplayOptions {
+    /// What is checked.
+    pub check: CheckLevel,
+    /// Where to stop: before the inputs that land there.
+    pub until: Option<Goal>,
+    /// Whether a damaged log ends at its last whole batch instead of being an error.
+    pub until_damage: bool,
+    /// Stops the replay when it is set. Who sets it kicks the engine too.
+    pub stop: Arc<AtomicBool>,
+}
+
+/// Where the outputs of a replay go.
+pub trait Outputs {
+    /// Takes an output, which was found to be the recorded one.
+    ///
+    /// # Errors
+    /// When it cannot.
+    fn output(&mut self, output: &Output) -> io::Result<()>;
+
+    /// Takes note of what a disk has answered: the log has it, with the data that were read.
+    ///
+    /// # Errors
+    /// When it cannot.
+    fn disk_completion(&mut self, disk: DiskIndex, request: DiskRequestId, data: &[u8]) -> io::Result<()>;
+}
+
+/// Why a replay cannot go on.
+#[derive(thiserror::Error, Debug)]
+pub enum ReplayError {
+    /// The machine does something else than the log says.
+    #[error("{0}")]
+    Divergence(Box<Divergence>),
+    /// The log is damaged.
+    #[error("cannot read the log any further")]
+    Log(#[from] ReadError),
+    /// The outputs could not be written.
+    #[error("cannot write what the guest puts out")]
+    Outputs(#[source] io::Error),
+    /// The engine.
+    #[error(transparent)]
+    Engine(#[from] EngineError),
+    /// The landmarks of the log are not among the places at which the engine can stop.
+    #[error(
+        "the log counts single instructions between exits, and the {0} engine does not: replay it on soft"
+    )]
+    Landing(outlive_engine::EngineKind),
+}
+
+/// Why a replay has stopped the machine.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Pause {
+    /// At a digest of the whole state.
+    Digest,
+    /// At the end of the recording.
+    End,
+    /// There are no more entries.
+    Exhausted,
+    /// At the goal.
+    Goal,
+    /// Somebody wants to stop.
+    Interrupted,
+}
+
+/// How far a replay has got, for another thread to look at.
+#[derive(Debug, Default)]
+pub struct Progress {
+    read: AtomicU64,
+    bytes: AtomicU64,
+    time: AtomicU64,
+}
+
+impl Progress {
+    /// How much of the log has been replayed, from 0 to 1.
+    pub fn fraction(&self) -> f64 {
+        let bytes = self.bytes.load(atomic::Ordering::Relaxed).max(1);
+        (self.read.load(atomic::Ordering::Relaxed) as f64 / bytes as f64).min(1.0)
+    }
+
+    /// Guest time.
+    pub fn time(&self) -> GuestTime {
+        GuestTime::from_nanoseconds(self.time.load(atomic::Ordering::Relaxed))
+    }
+}
+
+/// The world that replays.
+pub struct Replayer {
+    entries: Entries,
+    counting: Counting,
+    outputs: Box<dyn Outputs>,
+    options: ReplayOptions,
+    checks: Checks,
+    /// The pages as the log tells, and as they are.
+    pub(crate) pages: Option<[PageHistory; 2]>,
+    exit: outlive_engine::ExitNumber,
+    pause: Option<Pause>,
+    progress: Arc<Progress>,
+}
+
+impl Replayer {
+    /// Replays `log`. `ram` is the machine's memory as it is at power-on.
+    pub fn new(log: LogReader, outputs: Box<dyn Outputs>, ram: GuestRam, options: ReplayOptions) -> Self {
+        let entries = Entries::new(log);
+        let pages = (options.check >= CheckLevel::Memory).then(|| PageHistory::new(ram));
+        let progress = Arc::new(Progress::default());
+        progress.bytes.store(entries.progress().1, atomic::Ordering::Relaxed);
+        Self {
+            counting: entries.counting(),
+            entries,
+            outputs,
+            options,
+            checks: Checks::from_power_on(),
+            pages: pages.map(|pages| [pages.clone(), pages]),
+            exit: outlive_engine::ExitNumber::default(),
+            pause: None,
+            progress,
+        }
+    }
+
+    /// How far the replay has got.
+    pub fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
+    }
+
+    pub(crate) fn pause(&self) -> Option<Pause> {
+        self.pause
+    }
+
+    pub(crate) fn entries(&mut self) -> &mut Entries {
+        &mut self.entries
+    }
+
+    pub(crate) fn counting(&self) -> Counting {
+        self.counting
+    }
+
+    pub(crate) fn checks(&self) -> &Checks {
+        &self.checks
+    }
+
+    pub(crate) fn options(&self) -> &ReplayOptions {
+        &self.options
+    }
+
+    /// Why the machine should stop here, if it should. `here` is `None` where there is no landmark.
+    fn wanted_pause(&self, here: Option<&Landmark>) -> Option<Pause> {
+        if self.options.stop.load(atomic::Ordering::Acquire) {
+            return Some(Pause::Interrupted);
+        }
+        if let (Some(goal), Some(here)) = (self.options.until, here)
+            && goal.seen_from(here) != Ordering::Greater
+        {
+            return Some(Pause::Goal);
+        }
+        match self.entries.next() {
+            None => Some(Pause::Exhausted),
+            // The machine was stopped where no replay can find it.
+            Some(Entry::End(end)) if end.reason == EndReason::Requested && end.state.is_none() => {
+                Some(Pause::End)
+            }
+            Some(_) => None,
+        }
+    }
+
+    /// Takes the next entry, whose time becomes the time that others see.
+    fn take(&mut self) -> Option<Entry> {
+        let entry = self.entries.take();
+        if let Some(
+            Entry::Time(time) | Entry::Input { input: outlive_log::entry::Input::ClockTick(time), .. },
+        ) = &entry
+        {
+            self.progress.time.store(time.nanoseconds(), atomic::Ordering::Relaxed);
+            self.progress.read.store(self.entries.progress().0, atomic::Ordering::Relaxed);
+        }
+        entry
+    }
+
+    /// The replay does not agree with the next entry.
+    pub(crate) fn divergence(
+        &mut self,
+        found: String,
+        place: String,
+        state: Option<&VcpuState>,
+    ) -> Box<Divergence> {
+        let expected = self.entries.next().map_or("the end of the log".to_owned(), Entry::to_string);
+        let entry = self.entries.number();
+        let [before, after] = self.entries.around();
+        let processor = state.map(|state| registers::listing(self.exit, state)).unwrap_or_default();
+        let (registers, pages) = (Vec::new(), Vec::new());
+        Box::new(Divergence { entry, expected, found, place, before, after, registers, pages, processor })
+    }
+
+    /// Whether somebody wants the replay to stop.
+    pub(crate) fn was_interrupted(&self) -> bool {
+        self.options.stop.load(atomic::Ordering::Acquire)
+    }
+
+    /// The machine refuses what the last entry told it.
+    pub(crate) fn refused(&mut self, found: String) -> ReplayError {
+        let place = format!("behind exit {}", self.exit.0);
+        self.entries.step_back();
+        ReplayError::Divergence(self.divergence(found, place, None))
+    }
+
+    /// The guest is not where the next entry says.
+    fn misplaced(&mut self, at: &mut dyn Place, what: &str) -> ReplayError {
+        let place = match landmark(at, self.counting) {
+            Ok(Some(here)) => format!("landmark {here}"),
+            Ok(None) => format!("behind exit {}, within an instruction", at.exit().0),
+            Err(error) => return error.into(),
+        };
+        let state = at.state().ok();
+        ReplayError::Divergence(self.divergence(what.to_owned(), place, state.as_ref()))
+    }
+
+    /// Where the next entry's landmark is, seen from here.
+    fn look_ahead(
+        &mut self,
+        at: &mut dyn Place,
+        here: Option<&Landmark>,
+        wanted: Landmark,
+    ) -> Result<Ordering, ReplayError> {
+        let order = match here {
+            Some(here) => wanted.name().cmp(&here.name()),
+            // No landmark is within an instruction, so this is before it, or the guest is lost.
+            None if wanted.exit >= at.exit() => Ordering::Greater,
+            None => Ordering::Less,
+        };
+        if order == Ordering::Less {
+            return Err(self.misplaced(at, "the guest has passed the landmark"));
+        }
+        if order == Ordering::Equal && here.is_some_and(|here| here.rip != wanted.rip) {
+            return Err(self.misplaced(at, "another instruction is next at this landmark"));
+        }
+        Ok(order)
+    }
+
+    /// The landmark at which the next entry wants the machine to be asked for input.
+    fn awaited(&self) -> Option<Landmark> {
+        match self.entries.next()? {
+            Entry::Input { at, .. } => Some(*at),
+            Entry::Digest(state) => Some(state.at),
+            Entry::End(end) if end.reason == EndReason::Requested => end.state.as_ref().map(|state| state.at),
+            _ => None,
+        }
+    }
+
+    /// The guest has run further than it did before the next entry.
+    fn has_run_away(&self, at: &dyn Place) -> bool {
+        self.counting == Counting::Steps && at.instructions() > self.entries.most_instructions()
+    }
+
+    /// The next entry lands here: an input, or a stop.
+    fn land(&mut self) -> Result<Option<Input>, ReplayError> {
+        match self.entries.next() {
+            Some(Entry::Digest(_)) => self.pause = Some(Pause::Digest),
+            Some(Entry::End(_)) => self.pause = Some(Pause::End),
+            _ => {
+                if let Some(Entry::Input { input, .. }) = self.take() {
+                    let input = replayed(input);
+                    if let Input::DiskCompletion { disk, request, data, .. } = &input {
+                        self.outputs.disk_completion(*disk, *request, data).map_err(ReplayError::Outputs)?;
+                    }
+                    return Ok(Some(input));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// Takes the registers from the log that the next entry is to be compared with.
+    fn expected_registers(&mut self) -> Option<Box<VcpuState>> {
+        match self.entries.next() {
+            Some(Entry::Registers(_)) => match self.take() {
+                Some(Entry::Registers(registers)) => Some(registers),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+
+    /// Something differs at the next entry, whose registers the log may tell.
+    fn different(
+        &mut self,
+        at: &mut dyn Place,
+        found: String,
+        expected: Option<&VcpuState>,
+        state: Option<&VcpuState>,
+    ) -> ReplayError {
+        let place = match landmark(at, self.counting) {
+            Ok(Some(here)) => format!("landmark {here}"),
+            Ok(None) => format!("behind exit {}", at.exit().0),
+            Err(error) => return error.into(),
+        };
+        let mut divergence = self.divergence(found, place, state);
+        if let (Some(expected), Some(state)) = (expected, state) {
+            divergence.registers = registers::differences(expected, state);
+        }
+        ReplayError::Divergence(divergence)
+    }
+}
+
+impl World for Replayer {
+    type Error = ReplayError;
+
+    fn needs_landmarks(&self) -> bool {
+        true
+    }
+
+    fn stop_requested(&self) -> bool {
+        self.pause.is_some()
+            || self.entries.next().is_none()
+            || self.options.stop.load(atomic::Ordering::Acquire)
+    }
+
+    fn read_time(&mut self, at: &mut dyn Place) -> Result<GuestTime, ReplayError> {
+        match self.entries.next() {
+            Some(&Entry::Time(time)) => {
+                self.take();
+                Ok(time)
+            }
+            // The exit that reads the time is not answered yet, so the processor cannot be looked at.
+            _ => {
+                let place = format!("at exit {}", at.exit().0);
+                let found = "the guest reads the time".to_owned();
+                Err(ReplayError::Divergence(self.divergence(found, place, None)))
+            }
+        }
+    }
+
+    fn next_input(&mut self, at: &mut dyn Place, patience: Patience) -> Result<Option<Input>, ReplayError> {
+        self.exit = at.exit();
+        let is_near = |landmark: Landmark| landmark.exit <= at.exit();
+        let needs_landmark = self.awaited().is_some_and(is_near)
+            || self.options.until.is_some_and(|goal| goal.exit <= at.exit());
+        let here = if needs_landmark { landmark(at, self.counting)? } else { None };
+        self.pause = self.wanted_pause(here.as_ref());
+        if self.pause.is_some() {
+            return Ok(None);
+        }
+        if let Some(wanted) = self.awaited().filter(|_| needs_landmark) {
+            let order = self.look_ahead(at, here.as_ref(), wanted)?;
+            if order == Ordering::Equal {
+                return self.land();
+            }
+        }
+        if self.has_run_away(at) {
+            return Err(self.misplaced(at, "the guest runs on beyond it"));
+        }
+        if patience == Patience::Wait {
+            return Err(self.misplaced(at, "the guest sleeps, and nothing wakes it"));
+        }
+        Ok(None)
+    }
+
+    fn next_landing(&self) -> Option<Target> {
+        if self.counting != Counting::Steps {
+            return None;
+        }
+        match self.awaited() {
+            Some(wanted) if wanted.exit == self.exit => Some(Target::Landmark {
+                exit: wanted.exit,
+                since_exit: outlive_engine::InstructionCount(wanted.since_exit),
+            }),
+            // So far and no further, that a guest which is lost cannot run for ever.
+            _ => Some(Target::Instructions(outlive_engine::InstructionCount(
+                self.entries.most_instructions().0.saturating_add(1),
+            ))),
+        }
+    }
+
+    fn set_deadline(&mut self, _deadline: Option<GuestTime>) {}
+
+    fn output(&mut self, at: &mut dyn Place, output: Output) -> Result<(), ReplayError> {
+        let state = match at.state() {
+            Ok(state) => Some(state),
+            Err(EngineError::Unsupported { .. }) => None,
+            Err(error) => return Err(error.into()),
+        };
+        let expected = self.expected_registers();
+        let found: Check = self.checks.output(at.exit(), &output, state.as_ref());
+        let what = match self.entries.next() {
+            Some(Entry::Output { exit, output: wanted, check }) => {
+                if *exit == at.exit() && *wanted == marker(&output) && *check == found {
+                    self.take();
+                    return self.outputs.output(&output).map_err(ReplayError::Outputs);
+                }
+                Some(
+                    (*exit == at.exit() && *wanted == marker(&output))
+                        .then_some("with other registers or contents"),
+                )
+            }
+            _ => None,
+        };
+        let found = Entry::Output { exit: at.exit(), output: marker(&output), check: found };
+        let found = match what {
+            Some(Some(difference)) => format!("{found}, {difference}"),
+            _ => found.to_string(),
+        };
+        Err(self.different(at, found, expected.as_deref(), state.as_ref()))
+    }
+
+    fn interrupt(&mut self, at: &mut dyn Place, vector: u8) -> Result<(), ReplayError> {
+        let state = at.state()?;
+        let here = certain_landmark(at, self.counting)?;
+        let expected = self.expected_registers();
+        let check = self.checks.interrupt(&here, vector, &state);
+        let found = Entry::Interrupt { at: here, vector, check };
+        if self.entries.next() == Some(&found) {
+            self.take();
+            return Ok(());
+        }
+        Err(self.different(at, found.to_string(), expected.as_deref(), Some(&state)))
+    }
+}
