@@ -9,6 +9,7 @@
 mod command;
 #[macro_use]
 mod guest;
+mod kicks;
 mod native;
 mod random;
 mod record;

@@ -1,18 +1,16 @@
 //! A recording is the run that it records, and so is each of its replays.
 
 use std::cell::RefCell;
-use std::convert::Infallible;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
-use outlive_engine::{Engine, GuestTime, Kicker};
 use outlive_log::entry::EndReason;
 use outlive_log::header::{self, Counting, Header};
 use outlive_log::{LogReader, LogWriter};
 use outlive_machine::machine::Machine;
-use outlive_machine::world::{DiskIndex, DiskRequestId, Input, Output, Patience, Place, Target, World};
+use outlive_machine::world::{DiskIndex, DiskRequestId, Output};
 use outlive_replay::{
     CheckLevel, Outputs, RecordOptions, Recorder, ReplayEnd, ReplayOptions, Replayed, Replayer, Summary,
     record, replay,
@@ -42,7 +40,7 @@ impl Outputs for Printed {
 }
 
 /// The tests build their machines themselves, so nobody reads this.
-fn header() -> Header {
+pub(crate) fn header() -> Header {
     let kernel = header::Image { path: PathBuf::new(), bytes: 0, digest: [0; 32] };
     let machine = header::Machine {
         memory: 0,
@@ -76,7 +74,7 @@ fn recording(guest: &Guest, log: &Path, registers: bool, digest_every: Duration)
     (recorded.summary, world)
 }
 
-fn replaying(
+pub(crate) fn replaying(
     guest: &Guest,
     log: &Path,
     native_code: NativeCode,
@@ -91,7 +89,7 @@ fn replaying(
     (replayed, console.take())
 }
 
-fn options() -> ReplayOptions {
+pub(crate) fn options() -> ReplayOptions {
     ReplayOptions { check: CheckLevel::Memory, until: None, until_damage: false, stop: Default::default() }
 }
 
@@ -155,77 +153,6 @@ fn a_replay_stops_at_any_landmark_as_the_run_itself_does() {
     let folder = tempfile::tempdir().unwrap();
     for (name, words) in [("exits", ""), ("kv", "")] {
         reaches_every_goal(&Guest::new(name, words), &folder.path().join(name));
-    }
-}
-
-/// A world that has something to say the moment that an interrupt has been delivered.
-struct Fidgety {
-    world: ScriptedWorld,
-    kicker: Kicker,
-    is_interrupted: bool,
-    /// How often it has said something.
-    said: usize,
-}
-
-impl World for Fidgety {
-    type Error = Infallible;
-
-    fn needs_landmarks(&self) -> bool {
-        true
-    }
-
-    fn stop_requested(&self) -> bool {
-        self.world.stop_requested()
-    }
-
-    fn read_time(&mut self, at: &mut dyn Place) -> Result<GuestTime, Infallible> {
-        self.world.read_time(at)
-    }
-
-    fn next_input(&mut self, at: &mut dyn Place, patience: Patience) -> Result<Option<Input>, Infallible> {
-        if std::mem::take(&mut self.is_interrupted) {
-            self.said += 1;
-            return Ok(Some(Input::Console(b"!".to_vec())));
-        }
-        self.world.next_input(at, patience)
-    }
-
-    fn next_landing(&self) -> Option<Target> {
-        self.world.next_landing()
-    }
-
-    fn set_deadline(&mut self, deadline: Option<GuestTime>) {
-        self.world.set_deadline(deadline);
-    }
-
-    fn output(&mut self, at: &mut dyn Place, output: Output) -> Result<(), Infallible> {
-        self.world.output(at, output)
-    }
-
-    fn interrupt(&mut self, at: &mut dyn Place, vector: u8) -> Result<(), Infallible> {
-        self.is_interrupted = true;
-        self.kicker.kick();
-        self.world.interrupt(at, vector)
-    }
-}
-
-#[test]
-fn inputs_that_land_on_the_first_instruction_of_an_interrupt_handler_are_replayed_there() {
-    let folder = tempfile::tempdir().unwrap();
-    for (name, words) in [("ticks", ""), ("exits", "ticks=1"), ("strings", "ticks=1")] {
-        let guest = Guest::new(name, words);
-        let (engine, board, ram) = guest.boot(NativeCode::default());
-        let log = folder.path().join(name);
-        let writer = LogWriter::create(&log, &header(), false).unwrap();
-        let world = Fidgety { world: guest.world(), kicker: engine.kicker(), is_interrupted: false, said: 0 };
-        let options = RecordOptions { digest_every: None, registers: true };
-        let recorder = Recorder::new(world, writer, Counting::Steps, ram, options);
-        let (recorded, world) = record(Machine::new(engine, recorder, board)).unwrap();
-        assert!(world.said > 3, "{name}: {} times", world.said);
-        let (replayed, console) = replaying(&guest, &log, NativeCode::default(), self::options());
-        assert!(matches!(replayed.end, ReplayEnd::Complete(_)), "{name}: {:?}", replayed.end);
-        assert_eq!(replayed.summary.digests, recorded.summary.digests, "{name}");
-        assert_eq!(console, world.world.console, "{name}");
     }
 }
 

@@ -5,31 +5,56 @@
 //!
 //! Within its [section](crate::file), a batch is: a byte of flags, then as bincode's variable numbers how many
 //! entries it has, the number of the first, the [`Bases`] (exit, time, last tick as a distance before that time,
-//! distance of ticks), how many instructions the guest has executed at its end, and then the entries. No flag has a
-//! meaning yet; the lowest is set aside for compression. A reader refuses flags that it does not know.
+//! distance of ticks), how many instructions the guest has executed at its end, and then the entries. The lowest flag
+//! says that the entries are compressed. A reader refuses flags that it does not know.
+//!
+//! # Compression
+//!
+//! Entries are short because each is a difference to those before, but they repeat each other as a guest repeats
+//! itself: an idle one does the same at every tick, and what arrives by network or disk is often text. So the entries
+//! of a batch, and only they, can be one zstd frame. What finds a batch and says where it belongs stays readable
+//! without decompressing.
+//!
+//! It is done where it pays: not for a batch of less than [`COMPRESSED_FROM`] bytes of entries, as a logging channel
+//! sends them with each output, and not if nothing becomes shorter. It is zstd's fastest level, for the guest waits
+//! meanwhile. The frame has no checksum of its own, because the section has one, and it says how long the entries
+//! are: a reader takes memory for no more than a batch may have, and for no more than a frame of that length can hold.
+//!
+//! Entries in a compressed batch have no place in the file. Whatever is wrong with one is told at the beginning of
+//! the batch.
 
+mod compression;
 mod decoder;
 
 use outlive_engine::{GuestTime, InstructionCount};
 
+use self::compression::Compressor;
 use crate::encoding::{self, Bases, Context, DecodeError, put};
-use crate::entry::{Entry, EntryNumber};
+use crate::entry::{Entry, EntryNumber, Input};
 use crate::file::section::{FRAME_BYTES, Kind, MAXIMUM_BYTES, put_section};
 
+pub(crate) use compression::Decompressor;
+pub use compression::{COMPRESSED_FROM, CompressionError};
 pub use decoder::{BatchDecoder, NumberedEntry, batch_bytes};
 
 /// A batch with so many bytes of entries is full.
 pub const FULL_BYTES: usize = 64 << 10;
 
-/// A batch that goes on for so long, in nanoseconds of guest time, is full: an idle guest's log reaches the file once
-/// a second.
+/// A batch that goes on for so long, in nanoseconds of guest time, is full: what happened a second ago is in the file.
 pub const FULL_TIME: u64 = 1_000_000_000;
+
+/// The same for a *quiet* batch, which holds nothing but the passing of time: ticks, time reads and interrupts. Whoever
+/// loses one loses little, and longer batches compress better.
+pub const FULL_QUIET_TIME: u64 = 5_000_000_000;
 
 /// The longest entry, once encoded. It fits any batch that is not full.
 pub const MAXIMUM_ENTRY: usize = MAXIMUM_BYTES - FULL_BYTES - MAXIMUM_BEGINNING;
 
 /// What stands before the entries is never longer.
 const MAXIMUM_BEGINNING: usize = 128;
+
+/// The flag of a batch whose entries are compressed.
+const COMPRESSED: u8 = 1;
 
 /// What can be wrong with a batch, or with another section of a log.
 #[derive(thiserror::Error, Debug)]
@@ -70,12 +95,15 @@ pub enum Damage {
     /// What stands before its entries is meaningless.
     #[error("the numbers at its beginning are meaningless")]
     Beginning(#[source] DecodeError),
+    /// Its entries cannot be decompressed.
+    #[error("its entries cannot be decompressed")]
+    Compression(#[source] CompressionError),
     /// An entry is meaningless.
     #[error("entry {number} is meaningless")]
     Entry {
         /// Which.
         number: EntryNumber,
-        /// Where it begins, in bytes from the beginning of the batch.
+        /// Where it begins, in bytes from the beginning of the batch. Zero in a compressed batch.
         at: usize,
         /// In what way.
         source: DecodeError,
@@ -111,8 +139,11 @@ pub struct BatchEncoder {
     bases: Bases,
     context: Context,
     body: Vec<u8>,
+    compressor: Compressor,
     /// The time behind the first entry.
     begun: GuestTime,
+    /// Whether it holds nothing but the passing of time.
+    is_quiet: bool,
     instructions: InstructionCount,
 }
 
@@ -125,7 +156,9 @@ impl BatchEncoder {
             bases: Bases::default(),
             context: Context::default(),
             body: Vec::new(),
+            compressor: Compressor::default(),
             begun: GuestTime::BOOT,
+            is_quiet: true,
             instructions: InstructionCount::default(),
         }
     }
@@ -145,7 +178,9 @@ impl BatchEncoder {
         }
         if self.entries == 0 {
             self.begun = self.context.bases().time;
+            self.is_quiet = true;
         }
+        self.is_quiet &= tells_time(entry);
         self.entries += 1;
         self.instructions = instructions;
         Ok(length)
@@ -154,7 +189,8 @@ impl BatchEncoder {
     /// Whether the batch should end here.
     pub fn is_full(&self) -> bool {
         let since = self.context.bases().time.nanoseconds().saturating_sub(self.begun.nanoseconds());
-        self.body.len() >= FULL_BYTES || self.entries > 0 && since >= FULL_TIME
+        let full_time = if self.is_quiet { FULL_QUIET_TIME } else { FULL_TIME };
+        self.body.len() >= FULL_BYTES || self.entries > 0 && since >= full_time
     }
 
     /// Whether there is no entry in the batch.
@@ -177,7 +213,7 @@ impl BatchEncoder {
         self.bases
     }
 
-    /// How many bytes the batch would take if it ended here.
+    /// How many bytes the batch would take at most if it ended here: as many as without compression.
     pub fn bytes(&self) -> usize {
         if self.entries == 0 { 0 } else { FRAME_BYTES + self.beginning().len() + self.body.len() }
     }
@@ -187,7 +223,13 @@ impl BatchEncoder {
         if self.entries == 0 {
             return;
         }
-        put_section(Kind::Batch, &[&self.beginning(), &self.body], to);
+        let mut beginning = self.beginning();
+        let mut entries = &self.body[..];
+        if let Some(frame) = self.compressor.compress(&self.body) {
+            beginning[0] |= COMPRESSED;
+            entries = frame;
+        }
+        put_section(Kind::Batch, &[&beginning, entries], to);
         self.first = self.next();
         self.entries = 0;
         self.bases = self.context.bases();
@@ -199,10 +241,10 @@ impl BatchEncoder {
     /// The memory that it keeps.
     #[cfg(test)]
     pub(crate) fn capacity(&self) -> usize {
-        self.body.capacity()
+        self.body.capacity() + self.compressor.capacity()
     }
 
-    /// What stands before the entries.
+    /// What stands before the entries, if these are not compressed.
     fn beginning(&self) -> Vec<u8> {
         let Bases { time, exit, tick, tick_distance } = self.bases;
         let mut beginning = vec![0];
@@ -210,6 +252,15 @@ impl BatchEncoder {
         let before = time.nanoseconds().wrapping_sub(tick.nanoseconds());
         put(&mut beginning, (before, tick_distance, self.instructions.0));
         beginning
+    }
+}
+
+/// Whether an entry is no more than the passing of time.
+fn tells_time(entry: &Entry) -> bool {
+    match entry {
+        Entry::Time(_) | Entry::Interrupt { .. } => true,
+        Entry::Input { input, .. } => matches!(input, Input::ClockTick(_)),
+        Entry::Output { .. } | Entry::Registers(_) | Entry::Digest(_) | Entry::End(_) => false,
     }
 }
 

@@ -18,7 +18,7 @@ use std::path::Path;
 
 use outlive_engine::{GuestTime, InstructionCount};
 
-use crate::batch::{BatchDecoder, NumberedEntry};
+use crate::batch::{BatchDecoder, Decompressor, NumberedEntry};
 use crate::encoding::Bases;
 use crate::entry::EntryNumber;
 use crate::header::Header;
@@ -48,6 +48,7 @@ pub struct LogReader<S = File> {
     batch_end: InstructionCount,
     torn_bytes: u64,
     buffer: Vec<u8>,
+    decompressor: Decompressor,
 }
 
 /// Where a reader stands.
@@ -121,7 +122,8 @@ impl<S: Read + Seek> LogReader<S> {
 
     /// How far reading has got, and the length of the file, in bytes.
     pub fn progress(&self) -> (u64, u64) {
-        (self.offset(), self.file_bytes)
+        let read = self.batch.as_ref().map_or(0, BatchDecoder::bytes_read);
+        (self.cursor.offset + read as u64, self.file_bytes)
     }
 
     /// How many bytes of an unfinished log are behind its last whole batch. Zero before that end has been reached.
@@ -129,7 +131,7 @@ impl<S: Read + Seek> LogReader<S> {
         self.torn_bytes
     }
 
-    /// Where the next entry begins in the file.
+    /// Where the next entry begins in the file, or the compressed batch that it is in.
     pub(crate) fn offset(&self) -> u64 {
         self.cursor.offset + self.batch.as_ref().map_or(0, |batch| batch.offset() as u64)
     }
@@ -144,6 +146,11 @@ impl<S: Read + Seek> LogReader<S> {
         self.cursor
     }
 
+    /// How much shorter compression has made the batch that the last entry belongs to.
+    pub(crate) fn batch_saved_bytes(&self) -> i64 {
+        self.batch.as_ref().map_or(0, BatchDecoder::saved_bytes)
+    }
+
     /// Index and footer, if they are there and not damaged.
     pub(crate) fn tail(&self) -> Option<&Tail> {
         self.tail.as_ref()
@@ -152,7 +159,8 @@ impl<S: Read + Seek> LogReader<S> {
     /// The memory that it keeps.
     #[cfg(test)]
     pub(crate) fn held_bytes(&self) -> usize {
-        self.buffer.capacity() + self.batch.as_ref().map_or(0, BatchDecoder::bytes)
+        let batch = self.batch.as_ref().map_or(0, BatchDecoder::capacity);
+        self.buffer.capacity() + self.decompressor.capacity() + batch
     }
 
     /// The bytes before the first batch.

@@ -127,6 +127,19 @@ pub(crate) fn entries() -> Vec<Entry> {
     ]
 }
 
+/// Bytes that cannot be compressed, others for each seed.
+pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {
+    // A generator of random numbers (xorshift64), begun far apart.
+    let mut state = (seed + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let bytes = std::iter::repeat_with(|| {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        state as u8
+    });
+    bytes.take(length).collect()
+}
+
 /// The file that a writer makes of entries, each a thousand instructions behind the one before. Closed if the last
 /// entry is an end.
 pub(crate) fn file(entries: &[Entry]) -> Vec<u8> {

@@ -93,13 +93,14 @@ pub struct KindStatistics {
     pub kind: Kind,
     /// How many.
     pub entries: u64,
-    /// What they take in the log.
+    /// What they take in the log, before compression.
     pub bytes: u64,
     /// How much of that came from the world and cannot be left out: frames, what disks read, typed bytes.
     pub payload_bytes: u64,
 }
 
-/// The bytes of a log that are not entries.
+/// The bytes of a log that are not entries. With all entries they are the length of the file, but for those that
+/// compression has saved.
 #[derive(Clone, Copy, PartialEq, Eq, Default, Debug, Serialize)]
 pub struct Overhead {
     /// The header and the lines before it.
@@ -110,6 +111,9 @@ pub struct Overhead {
     pub index_bytes: u64,
     /// Behind the last whole batch of an unfinished log.
     pub torn_bytes: u64,
+    /// How much shorter compression has made the entries. Less than zero only for a log that somebody has compressed
+    /// without gain.
+    pub saved_bytes: i64,
 }
 
 /// What is in a log.
@@ -180,6 +184,9 @@ impl Statistics {
             rates: Rates::default(),
         };
         while let Some(entry) = reader.next()? {
+            if entry.number == reader.cursor().entry {
+                statistics.overhead.saved_bytes += reader.batch_saved_bytes();
+            }
             statistics.count(&entry);
         }
         statistics.finish(reader);
@@ -210,7 +217,9 @@ impl Statistics {
         let entries: u64 = self.kinds.iter().map(|kind| kind.bytes).sum();
         let behind = self.bytes - reader.offset();
         let overhead = &mut self.overhead;
-        overhead.batch_bytes = reader.offset() - overhead.header_bytes - entries;
+        // What the batches would take without compression, with their entries.
+        let batches = (reader.offset() - overhead.header_bytes).saturating_add_signed(overhead.saved_bytes);
+        overhead.batch_bytes = batches - entries;
         *if self.closed { &mut overhead.index_bytes } else { &mut overhead.torn_bytes } = behind;
         self.batches = reader.cursor().batch;
         self.guest_nanoseconds = GuestTime::nanoseconds(reader.time());

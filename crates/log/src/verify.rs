@@ -53,7 +53,7 @@ pub enum VerifyError {
     /// It can be read, but makes no sense.
     #[error("the log makes no sense at byte {offset}, in entry {entry}")]
     Entry {
-        /// Where the entry ends in the file.
+        /// Where the entry ends in the file, or where the compressed batch begins that it is in.
         offset: u64,
         /// Which entry.
         entry: EntryNumber,

@@ -34,8 +34,9 @@ pub use state::{MachineState, RestoreError, StateError};
 
 /// RFLAGS.IF.
 const INTERRUPTS_ENABLED: u64 = 1 << 9;
-/// Most inputs that are applied between two turns of the guest, so that a flood cannot stop it. Not fewer than
-/// the requests that one turn can make, so that completions are taken as fast as requests are made.
+/// Most inputs that are applied between two turns of the guest, so that a flood cannot stop it, unless the world
+/// says that they belong here. Not fewer than the requests that one turn can make, so that completions are taken as
+/// fast as requests are made.
 const INPUTS_PER_TURN: usize = crate::virtio::queue::MAX_SIZE as usize;
 
 /// A computer: an engine, a board, and the world around them.
@@ -151,8 +152,13 @@ impl<E: Engine, W: World> Machine<E, W> {
                     return Ok(Stop::Requested);
                 }
                 self.deliver_interrupt()?;
+                if self.world.stop_requested() {
+                    return Ok(Stop::Requested);
+                }
                 match self.limit(target) {
                     Some(limit) if self.engine.activity() == Activity::Running => limit,
+                    // Nobody can be asked within an instruction.
+                    None if !self.is_between_instructions()? => RunLimit::Instructions(0),
                     _ => continue,
                 }
             };
@@ -233,7 +239,9 @@ impl<E: Engine, W: World> Machine<E, W> {
         if !self.has_landmark && self.world.needs_landmarks() {
             return Ok(());
         }
-        for _ in 0..INPUTS_PER_TURN {
+        let mut taken = 0;
+        while taken < INPUTS_PER_TURN || self.is_awaited() {
+            taken += 1;
             let halted = self.engine.activity() == Activity::Halted;
             let patience =
                 if halted && !self.board.interrupt_pending() { Patience::Wait } else { Patience::Poll };
@@ -243,6 +251,11 @@ impl<E: Engine, W: World> Machine<E, W> {
             self.apply(input)?;
         }
         Ok(())
+    }
+
+    /// Whether the world has an input for this very place, so that it has to be asked before anything else happens.
+    fn is_awaited(&self) -> bool {
+        self.world.next_landing().is_some_and(|landing| self.distance(landing) == 0)
     }
 
     fn apply(&mut self, input: Input) -> Outcome<(), W> {
@@ -285,10 +298,12 @@ impl<E: Engine, W: World> Machine<E, W> {
         Ok(())
     }
 
-    /// Delivers the pending interrupt, or asks for a window to deliver it in.
+    /// Delivers the pending interrupt, or asks for a window to deliver it in. A kick that is as fast as the window
+    /// is no reason to deliver it where no replay can find the place: the window opens as soon as the guest goes on.
     fn deliver_interrupt(&mut self) -> Outcome<(), W> {
+        let may_land = self.has_landmark || !self.world.needs_landmarks();
         let pending = self.board.interrupt_pending();
-        if pending && self.engine.can_take_interrupt()? {
+        if pending && may_land && self.engine.can_take_interrupt()? {
             let vector = self.board.acknowledge_interrupt();
             let mut here = Here::of(&mut self.engine, self.progress);
             self.world.interrupt(&mut here, vector).map_err(MachineError::World)?;
@@ -330,11 +345,8 @@ impl<E: Engine, W: World> Machine<E, W> {
             Exit::Halt => return self.halt(),
             Exit::Shutdown => return Ok(Next::Stop(Stop::TripleFault(self.report()?))),
             Exit::InterruptWindow => self.note_window(),
-            Exit::Kicked => {
-                self.has_landmark = self.engine.capabilities().landing == Landing::AnyInstruction;
-                self.look_for_window()?;
-            }
-            Exit::LimitReached => self.look_for_window()?,
+            Exit::Kicked => self.has_landmark = self.engine.capabilities().landing == Landing::AnyInstruction,
+            Exit::LimitReached => {}
             Exit::Unhandled(what) => {
                 let what = format!("{}: {}", what.name, what.detail);
                 return Ok(Next::Stop(Stop::Refused { what, report: self.report()? }));
@@ -349,14 +361,6 @@ impl<E: Engine, W: World> Machine<E, W> {
     fn note_window(&mut self) {
         self.progress.note_window();
         self.has_landmark = true;
-    }
-
-    /// A kick or a limit may have been faster than the window that opens at the same place.
-    fn look_for_window(&mut self) -> Outcome<(), W> {
-        if self.board.interrupt_pending() && self.engine.can_take_interrupt()? {
-            self.note_window();
-        }
-        Ok(())
     }
 
     /// The time for a device access: a fresh one if the device wants it, else the last.

@@ -5,7 +5,8 @@
 use std::fs;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
+use std::time::Duration;
 
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM};
 use signal_hook::iterator::{Handle, Signals};
@@ -28,22 +29,34 @@ impl CaughtSignals {
 pub(crate) struct SignalWatch {
     received: Arc<AtomicI32>,
     handle: Handle,
+    /// Whether nobody needs to be told any more.
+    over: Arc<AtomicBool>,
 }
 
+/// How often a machine that was told to stop is told again: it may stand where it cannot stop yet.
+const AGAIN: Duration = Duration::from_millis(500);
+
 impl SignalWatch {
-    /// Starts to watch; each signal, also one that was caught before, makes it call `stop`.
-    pub(crate) fn start(caught: CaughtSignals, stop: impl Fn() + Send + 'static) -> io::Result<Self> {
+    /// Starts to watch; each signal, also one that was caught before, makes it call `stop`, and again every now and
+    /// then until this is dropped.
+    pub(crate) fn start(caught: CaughtSignals, stop: impl Fn() + Send + Sync + 'static) -> io::Result<Self> {
         let CaughtSignals(mut signals) = caught;
         let handle = signals.handle();
         let received = Arc::new(AtomicI32::new(0));
         let first = Arc::clone(&received);
+        let over = Arc::new(AtomicBool::new(false));
+        let told = Arc::clone(&over);
+        let stop = Arc::new(stop);
         std::thread::Builder::new().name("signals".to_owned()).spawn(move || {
             for signal in signals.forever() {
-                let _ = first.compare_exchange(0, signal, Ordering::AcqRel, Ordering::Acquire);
+                let is_first = first.compare_exchange(0, signal, Ordering::AcqRel, Ordering::Acquire).is_ok();
                 stop();
+                if is_first {
+                    tell_again(Arc::clone(&stop), Arc::clone(&told));
+                }
             }
         })?;
-        Ok(Self { received, handle })
+        Ok(Self { received, handle, over })
     }
 
     /// The first signal, if there was one.
@@ -52,8 +65,21 @@ impl SignalWatch {
     }
 }
 
+fn tell_again(stop: Arc<impl Fn() + Send + Sync + 'static>, over: Arc<AtomicBool>) {
+    let told = std::thread::Builder::new().name("stop".to_owned()).spawn(move || {
+        while !over.load(Ordering::Acquire) {
+            std::thread::sleep(AGAIN);
+            stop();
+        }
+    });
+    if let Err(error) = told {
+        tracing::warn!(%error, "cannot tell the machine again to stop");
+    }
+}
+
 impl Drop for SignalWatch {
     fn drop(&mut self) {
+        self.over.store(true, Ordering::Release);
         self.handle.close();
     }
 }

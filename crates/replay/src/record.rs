@@ -3,6 +3,7 @@
 use outlive_engine::{Engine, EngineError};
 use outlive_log::WriteError;
 use outlive_log::entry::{End, Landmark, StateDigest};
+use outlive_log::header::Counting;
 use outlive_machine::machine::{Machine, MachineError, Stop};
 use outlive_machine::world::{Place, World};
 
@@ -37,7 +38,7 @@ pub fn record<E: Engine, W: World>(
             _ => break stop,
         }
     };
-    let at = place_of_end(&mut machine)?;
+    let at = place_of_end(&mut machine, &stop)?;
     let state = at.map(|at| whole_state(&mut machine, at)).transpose()?;
     let end = End { reason: end_reason(&stop), exit: machine.exits(), state };
     let mut summary = Summary::of_recording(&mut machine, &end);
@@ -51,11 +52,14 @@ pub fn record<E: Engine, W: World>(
 /// Where a machine stands that has come to its end; `None` where an engine cannot tell.
 fn place_of_end<E: Engine, W: World>(
     machine: &mut Machine<E, Recorder<W>>,
+    stop: &Stop,
 ) -> Result<Option<Landmark>, EngineError> {
     let counting = machine.world().counting();
-    // A machine that was stopped where it found no landmark stands nowhere that a replay could find.
-    let is_lost = machine.world().gave_up();
-    if is_lost { Ok(None) } else { landmark(&mut machine.place(), counting) }
+    // A machine that was stopped where it found no landmark stands nowhere that a replay could find. And a host may
+    // reset a processor that meets a triple fault (AMD APM volume 2, 15.14.3), so it stands elsewhere than on other hosts.
+    let is_shut_down = matches!(stop, Stop::TripleFault(_)) && counting == Counting::Windows;
+    let is_lost = matches!(stop, Stop::Requested) && machine.world().pause().is_none();
+    if is_lost || is_shut_down { Ok(None) } else { landmark(&mut machine.place(), counting) }
 }
 
 fn whole_state<E: Engine, W: World>(

@@ -86,7 +86,7 @@ impl<W: World> Recorder<W> {
             held: None,
             time: GuestTime::BOOT,
             deadline: None,
-            next_digest: options.digest_every.map(|every| GuestTime::BOOT + every),
+            next_digest: None,
             pause: None,
             stop_seen: OnceLock::new(),
         }
@@ -99,11 +99,6 @@ impl<W: World> Recorder<W> {
 
     pub(crate) fn pause(&self) -> Option<Pause> {
         self.pause
-    }
-
-    /// Whether the machine was stopped where it has no landmark.
-    pub(crate) fn gave_up(&self) -> bool {
-        self.pause.is_none() && self.live.stop_requested()
     }
 
     pub(crate) fn counting(&self) -> Counting {
@@ -123,7 +118,8 @@ impl<W: World> Recorder<W> {
         let instructions = state.instructions;
         self.log.append(&Entry::Digest(Box::new(state)), instructions)?;
         self.pause = None;
-        self.next_digest = self.options.digest_every.map(|every| self.time + every);
+        // Taking a digest may take longer than the time to the next one.
+        self.next_digest = None;
         Ok(())
     }
 
@@ -149,6 +145,14 @@ impl<W: World> Recorder<W> {
 
     fn append(&mut self, at: &dyn Place, entry: &Entry) -> Result<(), RecordError<W::Error>> {
         Ok(self.log.append(entry, at.instructions())?)
+    }
+
+    /// The guest is told the time. The next digest is due so long after the first time that is told.
+    fn note_time(&mut self, time: GuestTime) {
+        self.time = time;
+        if self.next_digest.is_none() {
+            self.next_digest = self.options.digest_every.map(|every| time + every);
+        }
     }
 
     /// A guest that sleeps for long leaves nothing unwritten.
@@ -177,7 +181,7 @@ impl<W: World> World for Recorder<W> {
 
     fn read_time(&mut self, at: &mut dyn Place) -> Result<GuestTime, Self::Error> {
         let time = self.live.read_time(at).map_err(RecordError::Live)?;
-        self.time = time;
+        self.note_time(time);
         self.append(at, &Entry::Time(time))?;
         Ok(time)
     }
@@ -191,6 +195,8 @@ impl<W: World> World for Recorder<W> {
             self.flush_before_sleep()?;
         }
         let input = match self.held.take() {
+            // What was told of the time meanwhile cannot be taken back.
+            Some(Input::ClockTick(time)) => Some(Input::ClockTick(time.max(self.time))),
             Some(input) => Some(input),
             None => self.live.next_input(at, patience).map_err(RecordError::Live)?,
         };
@@ -200,7 +206,7 @@ impl<W: World> World for Recorder<W> {
             return Ok(None);
         };
         if let Input::ClockTick(time) = input {
-            self.time = time;
+            self.note_time(time);
             self.deadline = None;
         }
         self.append(at, &Entry::Input { at: here, input: logged(&input) })?;
@@ -208,7 +214,8 @@ impl<W: World> World for Recorder<W> {
     }
 
     fn next_landing(&self) -> Option<Target> {
-        self.live.next_landing()
+        // Where an input is held, no other can land.
+        if self.held.is_some() { None } else { self.live.next_landing() }
     }
 
     fn set_deadline(&mut self, deadline: Option<GuestTime>) {

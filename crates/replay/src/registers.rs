@@ -2,7 +2,6 @@
 
 use outlive_engine::{ExitNumber, VcpuState};
 use outlive_machine::report::GuestReport;
-use serde_json::Value;
 
 use crate::divergence::RegisterDifference;
 
@@ -41,39 +40,40 @@ fn absent() -> String {
     "none".to_owned()
 }
 
+/// Every field of a state with its path, from its long form: one line for each field, in their order.
 fn by_name(state: &VcpuState) -> Vec<(String, String)> {
-    let mut found = Vec::new();
-    // A plain structure always has a JSON value.
-    if let Ok(value) = serde_json::to_value(state) {
-        flatten(String::new(), &value, &mut found);
-    }
-    found
-}
-
-fn flatten(name: String, value: &Value, into: &mut Vec<(String, String)>) {
-    match value {
-        Value::Object(fields) => {
-            for (field, value) in fields {
-                let dot = if name.is_empty() { "" } else { "." };
-                flatten(format!("{name}{dot}{field}"), value, into);
+    let text = format!("{state:#x?}");
+    // The whole state has no name.
+    let lines = text.lines().skip(1).map(|line| line.trim().trim_end_matches(','));
+    let mut fields = Vec::new();
+    let mut around: Vec<(String, usize)> = vec![(String::new(), 0)];
+    for line in lines {
+        if matches!(line, "}" | "]" | ")") {
+            around.pop();
+            continue;
+        }
+        let Some((path, elements)) = around.last_mut() else { break };
+        let (name, value) = match line.split_once(": ") {
+            Some((name, value)) if path.is_empty() => (name.to_owned(), value),
+            Some((name, value)) => (format!("{path}.{name}"), value),
+            None => {
+                *elements += 1;
+                (format!("{path}[{}]", *elements - 1), line)
             }
+        };
+        if value.ends_with(['{', '[', '(']) {
+            around.push((name, 0));
+        } else {
+            fields.push((name, value.to_owned()));
         }
-        Value::Array(elements) => {
-            for (number, value) in elements.iter().enumerate() {
-                flatten(format!("{name}[{number}]"), value, into);
-            }
-        }
-        Value::Number(number) => {
-            let text = number.as_u64().map_or_else(|| number.to_string(), |number| format!("{number:#x}"));
-            into.push((name, text));
-        }
-        other => into.push((name, other.to_string())),
     }
+    fields
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use outlive_engine::PendingEvent;
 
     #[test]
     fn exactly_the_registers_that_differ_are_named() {
@@ -86,5 +86,17 @@ mod tests {
         let found: Vec<_> =
             found.iter().map(|d| (d.name.as_str(), d.expected.as_str(), d.found.as_str())).collect();
         assert_eq!(found, [("general.r9", "0x0", "0xffffffffffffffff"), ("rip", "0x0", "0x1234")]);
+    }
+
+    #[test]
+    fn registers_wider_than_a_word_and_nested_ones_have_names_too() {
+        let one = VcpuState::default();
+        let mut other = one.clone();
+        other.floating_point.xmm[3] = u128::MAX;
+        other.segments.cs.base = 7;
+        other.pending = Some(PendingEvent::Interrupt { vector: 0x40 });
+        let found = differences(&one, &other);
+        let names: Vec<_> = found.iter().map(|difference| difference.name.as_str()).collect();
+        assert_eq!(names, ["segments.cs.base", "floating_point.xmm[3]", "pending", "pending[0].vector"]);
     }
 }

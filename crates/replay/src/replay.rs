@@ -9,10 +9,11 @@ use outlive_machine::world::{Place, Target};
 
 use crate::conversion::end_reason;
 use crate::divergence::PageDifference;
+use crate::options::CheckLevel;
 use crate::pages::PageHistory;
 use crate::place::{Goal, landmark};
 use crate::registers;
-use crate::replayer::{CheckLevel, Pause, ReplayError, Replayer};
+use crate::replayer::{Pause, ReplayError, Replayer};
 use crate::summary::{Digests, Summary};
 
 /// How a replay ended.
@@ -50,7 +51,15 @@ pub fn replay<E: Engine>(machine: &mut Machine<E, Replayer>) -> Result<Replayed,
     }
     let mut compared = 0;
     loop {
-        let stop = run(machine)?;
+        let stop = match run(machine) {
+            Err(ReplayError::EndsWithin) => {
+                // An exit may be unanswered, so nobody can tell the state.
+                let end = without_end(machine)?;
+                let summary = counts(machine, compared);
+                return Ok(Replayed { end, summary });
+            }
+            stop => stop?,
+        };
         let pause = machine.world().pause();
         let end = match (&stop, pause) {
             (Stop::Requested, Some(Pause::Digest)) => {
@@ -62,8 +71,8 @@ pub fn replay<E: Engine>(machine: &mut Machine<E, Replayer>) -> Result<Replayed,
             (Stop::Requested, Some(Pause::Interrupted)) => ReplayEnd::Interrupted,
             (Stop::Requested, Some(Pause::Exhausted) | None) => without_end(machine)?,
             (stop, _) => {
-                let reason = compare_end(machine, stop)?;
-                compared += 1;
+                let (reason, has_state) = compare_end(machine, stop)?;
+                compared += u64::from(has_state);
                 end_or_damage(machine, ReplayEnd::Complete(reason))?
             }
         };
@@ -116,13 +125,18 @@ fn end_or_damage<E: Engine>(
 
 fn summary<E: Engine>(machine: &mut Machine<E, Replayer>, compared: u64) -> Result<Summary, ReplayError> {
     let state = state(machine)?;
-    let mut summary = Summary::of_machine(machine);
+    let mut summary = counts(machine, compared);
     summary.landmark = state.as_ref().map(|state| Goal::from(state.at).to_string());
     summary.digests = state.as_ref().map(|state| Digests::of(state, machine.world().pages.is_some()));
+    Ok(summary)
+}
+
+fn counts<E: Engine>(machine: &mut Machine<E, Replayer>, compared: u64) -> Summary {
+    let mut summary = Summary::of_machine(machine);
     summary.digests_compared = compared;
     summary.entries = machine.world_mut().entries().replayed();
     summary.log_bytes = machine.world_mut().entries().progress().1;
-    Ok(summary)
+    summary
 }
 
 /// The whole state; `None` where the engine cannot tell it.
@@ -160,18 +174,21 @@ fn compare_digest<E: Engine>(machine: &mut Machine<E, Replayer>) -> Result<(), R
     Ok(())
 }
 
-/// Compares how the machine ended with the end that must be the next entry.
-fn compare_end<E: Engine>(machine: &mut Machine<E, Replayer>, stop: &Stop) -> Result<EndReason, ReplayError> {
+/// Compares how the machine ended with the end that must be the next entry. Whether there was a state to compare.
+fn compare_end<E: Engine>(
+    machine: &mut Machine<E, Replayer>,
+    stop: &Stop,
+) -> Result<(EndReason, bool), ReplayError> {
     let reason = end_reason(stop);
     let exit = machine.exits();
     match machine.world_mut().entries().next().cloned() {
         Some(Entry::End(end)) if (&end.reason, end.exit) == (&reason, exit) => {
             let End { reason, state, .. } = *end;
-            if let Some(expected) = state {
-                compare_state(machine, &expected)?;
+            if let Some(expected) = &state {
+                compare_state(machine, expected)?;
             }
             machine.world_mut().entries().take();
-            Ok(reason)
+            Ok((reason, state.is_some()))
         }
         _ => {
             let found = Entry::End(Box::new(End { reason, exit, state: None })).to_string();

@@ -3,58 +3,23 @@
 use std::cmp::Ordering;
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::{self, AtomicBool, AtomicU64};
+use std::sync::atomic;
 
 use outlive_engine::{EngineError, GuestRam, GuestTime, VcpuState};
 use outlive_log::entry::{Check, EndReason, Entry, Landmark};
 use outlive_log::header::Counting;
 use outlive_log::{LogReader, ReadError};
-use outlive_machine::world::{DiskIndex, DiskRequestId, Input, Output, Patience, Place, Target, World};
+use outlive_machine::world::{Input, Output, Patience, Place, Target, World};
 
 use crate::checks::Checks;
 use crate::conversion::{marker, replayed};
 use crate::divergence::Divergence;
 use crate::entries::Entries;
+use crate::options::{CheckLevel, Outputs, ReplayOptions};
 use crate::pages::PageHistory;
-use crate::place::{Goal, certain_landmark, landmark};
+use crate::place::{certain_landmark, landmark};
+use crate::progress::Progress;
 use crate::registers;
-
-/// How much of a replay is checked.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Debug)]
-pub enum CheckLevel {
-    /// Registers at each interrupt and output, and whatever goes out; registers and devices at each digest.
-    Registers,
-    /// Memory at each digest too.
-    Memory,
-}
-
-/// How a log is to be replayed.
-#[derive(Clone, Debug)]
-pub struct ReplayOptions {
-    /// What is checked.
-    pub check: CheckLevel,
-    /// Where to stop: before the inputs that land there.
-    pub until: Option<Goal>,
-    /// Whether a damaged log ends at its last whole batch instead of being an error.
-    pub until_damage: bool,
-    /// Stops the replay when it is set. Who sets it kicks the engine too.
-    pub stop: Arc<AtomicBool>,
-}
-
-/// Where the outputs of a replay go.
-pub trait Outputs {
-    /// Takes an output, which was found to be the recorded one.
-    ///
-    /// # Errors
-    /// When it cannot.
-    fn output(&mut self, output: &Output) -> io::Result<()>;
-
-    /// Takes note of what a disk has answered: the log has it, with the data that were read.
-    ///
-    /// # Errors
-    /// When it cannot.
-    fn disk_completion(&mut self, disk: DiskIndex, request: DiskRequestId, data: &[u8]) -> io::Result<()>;
-}
 
 /// Why a replay cannot go on.
 #[derive(thiserror::Error, Debug)]
@@ -71,6 +36,9 @@ pub enum ReplayError {
     /// The engine.
     #[error(transparent)]
     Engine(#[from] EngineError),
+    /// The log ends in the midst of what the guest does at one exit.
+    #[error("the log ends in the midst of an exit")]
+    EndsWithin,
     /// The landmarks of the log are not among the places at which the engine can stop.
     #[error(
         "the log counts single instructions between exits, and the {0} engine does not: replay it on soft"
@@ -93,27 +61,6 @@ pub(crate) enum Pause {
     Interrupted,
 }
 
-/// How far a replay has got, for another thread to look at.
-#[derive(Debug, Default)]
-pub struct Progress {
-    read: AtomicU64,
-    bytes: AtomicU64,
-    time: AtomicU64,
-}
-
-impl Progress {
-    /// How much of the log has been replayed, from 0 to 1.
-    pub fn fraction(&self) -> f64 {
-        let bytes = self.bytes.load(atomic::Ordering::Relaxed).max(1);
-        (self.read.load(atomic::Ordering::Relaxed) as f64 / bytes as f64).min(1.0)
-    }
-
-    /// Guest time.
-    pub fn time(&self) -> GuestTime {
-        GuestTime::from_nanoseconds(self.time.load(atomic::Ordering::Relaxed))
-    }
-}
-
 /// The world that replays.
 pub struct Replayer {
     entries: Entries,
@@ -134,7 +81,7 @@ impl Replayer {
         let entries = Entries::new(log);
         let pages = (options.check >= CheckLevel::Memory).then(|| PageHistory::new(ram));
         let progress = Arc::new(Progress::default());
-        progress.bytes.store(entries.progress().1, atomic::Ordering::Relaxed);
+        progress.begin(entries.progress().1);
         Self {
             counting: entries.counting(),
             entries,
@@ -185,9 +132,9 @@ impl Replayer {
         }
         match self.entries.next() {
             None => Some(Pause::Exhausted),
-            // The machine was stopped where no replay can find it.
+            // The machine was stopped behind this exit, where no replay can find it.
             Some(Entry::End(end)) if end.reason == EndReason::Requested && end.state.is_none() => {
-                Some(Pause::End)
+                (self.exit >= end.exit).then_some(Pause::End)
             }
             Some(_) => None,
         }
@@ -200,8 +147,7 @@ impl Replayer {
             Entry::Time(time) | Entry::Input { input: outlive_log::entry::Input::ClockTick(time), .. },
         ) = &entry
         {
-            self.progress.time.store(time.nanoseconds(), atomic::Ordering::Relaxed);
-            self.progress.read.store(self.entries.progress().0, atomic::Ordering::Relaxed);
+            self.progress.note(self.entries.progress().0, *time);
         }
         entry
     }
@@ -278,7 +224,14 @@ impl Replayer {
 
     /// The guest has run further than it did before the next entry.
     fn has_run_away(&self, at: &dyn Place) -> bool {
-        self.counting == Counting::Steps && at.instructions() > self.entries.most_instructions()
+        let last_exit = match self.entries.next() {
+            Some(Entry::Output { exit, .. }) => Some(*exit),
+            Some(Entry::Interrupt { at, .. }) => Some(at.exit),
+            Some(Entry::End(end)) => Some(end.exit),
+            _ => None,
+        };
+        last_exit.is_some_and(|last| at.exit() > last)
+            || self.counting == Counting::Steps && at.instructions() > self.entries.most_instructions()
     }
 
     /// The next entry lands here: an input, or a stop.
@@ -350,6 +303,7 @@ impl World for Replayer {
                 self.take();
                 Ok(time)
             }
+            None => Err(ReplayError::EndsWithin),
             // The exit that reads the time is not answered yet, so the processor cannot be looked at.
             _ => {
                 let place = format!("at exit {}", at.exit().0);
@@ -410,25 +364,21 @@ impl World for Replayer {
         };
         let expected = self.expected_registers();
         let found: Check = self.checks.output(at.exit(), &output, state.as_ref());
-        let what = match self.entries.next() {
+        let same_kind = match self.entries.next() {
             Some(Entry::Output { exit, output: wanted, check }) => {
-                if *exit == at.exit() && *wanted == marker(&output) && *check == found {
+                let same_kind = *exit == at.exit() && *wanted == marker(&output);
+                if same_kind && *check == found && has(expected.as_deref(), state.as_ref()) {
                     self.take();
                     return self.outputs.output(&output).map_err(ReplayError::Outputs);
                 }
-                Some(
-                    (*exit == at.exit() && *wanted == marker(&output))
-                        .then_some("with other registers or contents"),
-                )
+                same_kind
             }
-            _ => None,
+            Some(_) => false,
+            None => return Err(ReplayError::EndsWithin),
         };
         let found = Entry::Output { exit: at.exit(), output: marker(&output), check: found };
-        let found = match what {
-            Some(Some(difference)) => format!("{found}, {difference}"),
-            _ => found.to_string(),
-        };
-        Err(self.different(at, found, expected.as_deref(), state.as_ref()))
+        let difference = if same_kind { ", with other registers or contents" } else { "" };
+        Err(self.different(at, format!("{found}{difference}"), expected.as_deref(), state.as_ref()))
     }
 
     fn interrupt(&mut self, at: &mut dyn Place, vector: u8) -> Result<(), ReplayError> {
@@ -437,10 +387,19 @@ impl World for Replayer {
         let expected = self.expected_registers();
         let check = self.checks.interrupt(&here, vector, &state);
         let found = Entry::Interrupt { at: here, vector, check };
-        if self.entries.next() == Some(&found) {
-            self.take();
-            return Ok(());
+        match self.entries.next() {
+            Some(entry) if *entry == found && has(expected.as_deref(), Some(&state)) => {
+                self.take();
+                return Ok(());
+            }
+            None => return Err(ReplayError::EndsWithin),
+            _ => {}
         }
         Err(self.different(at, found.to_string(), expected.as_deref(), Some(&state)))
     }
+}
+
+/// Whether the processor has the registers that a log tells, if it tells them.
+fn has(expected: Option<&VcpuState>, state: Option<&VcpuState>) -> bool {
+    expected.is_none() || expected == state
 }

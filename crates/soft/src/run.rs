@@ -206,8 +206,6 @@ impl Runner {
             if self.goes_by_steps() {
                 self.step();
             } else {
-                // RF lasts until the next instruction begins (Intel SDM volume 3, 18.3.1.1).
-                self.cpu.flags.set_control(bit::RF, false);
                 // As long as the window is wanted, it has to be looked for before each block.
                 self.cpu.memory.attention = self.window_wanted;
                 return None;
@@ -239,11 +237,12 @@ impl Runner {
         }
     }
 
-    /// Whether the next instruction is to be executed alone.
+    /// Whether the next instruction is to be executed alone. With RF it is, for RF ends when that instruction begins
+    /// (Intel SDM volume 3, 18.3.1.1), and not when somebody stops the guest before it.
     fn goes_by_steps(&self) -> bool {
         self.cpu.shadow != InterruptShadow::None
             || self.cpu.memory.mmio.is_answered()
-            || self.cpu.flags.has(bit::TF)
+            || self.cpu.flags.has(bit::TF | bit::RF)
             || debug::is_armed(&self.cpu)
     }
 

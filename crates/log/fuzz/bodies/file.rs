@@ -51,8 +51,9 @@ pub(crate) fn closed_with_bodies(bytes: &[u8]) -> Vec<u8> {
             break;
         }
         // Flags, entries, first entry, exit, time, distance of the last tick before that, of ticks, instructions.
-        let beginning = [0, count, entries, 0, 0, 0, 0, 0];
-        file.extend(section(b'B', &[&beginning, content].concat()));
+        let plain = [&[0, count, entries, 0, 0, 0, 0, 0], content].concat();
+        let compressed = if kind & 8 == 0 { None } else { with_compressed_entries(&plain) };
+        file.extend(section(b'B', &compressed.unwrap_or(plain)));
         entries += count;
         batches += 1;
     }
@@ -60,6 +61,28 @@ pub(crate) fn closed_with_bodies(bytes: &[u8]) -> Vec<u8> {
     file.extend(section(b'I', if index.is_empty() { &[0] } else { &index }));
     file.extend(section(b'F', numbers.map(u64::to_le_bytes).as_flattened()));
     file
+}
+
+/// The content of a batch with its entries compressed, whatever they are. `None` if it has a flag already, or has
+/// no entries.
+pub(crate) fn with_compressed_entries(content: &[u8]) -> Option<Vec<u8>> {
+    let beginning = beginning_of(content)?;
+    let frame = zstd::bulk::compress(&content[beginning..], 1).expect("a vector takes all bytes");
+    Some([&[1], &content[1..beginning], &frame].concat())
+}
+
+/// How long the beginning of a batch without flags is: seven of bincode's variable numbers.
+fn beginning_of(content: &[u8]) -> Option<usize> {
+    let mut end = 1;
+    for _ in 0..7 {
+        end += match content.get(end)? {
+            251 => 3,
+            252 => 5,
+            253 => 9,
+            _ => 1,
+        };
+    }
+    (content[0] == 0 && end < content.len()).then_some(end)
 }
 
 /// Pieces of the bytes: a kind, a length of two bytes, and so much content or what is left.

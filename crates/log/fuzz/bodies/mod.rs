@@ -27,9 +27,13 @@ pub(crate) fn read_log(bytes: &[u8]) {
     read_in_every_way(&file);
 }
 
-/// The content of a batch.
+/// The content of a batch. If it is not compressed, it says the same when it is.
 pub(crate) fn decode_batch(bytes: &[u8]) {
-    let Some(entries) = entries_of(file::section(b'B', bytes)) else { return };
+    let entries = entries_of(file::section(b'B', bytes));
+    if let Some(compressed) = file::with_compressed_entries(bytes) {
+        assert_eq!(entries_of(file::section(b'B', &compressed)), entries, "compression changes nothing");
+    }
+    let Some(entries) = entries else { return };
     let mut encoder = BatchEncoder::new(EntryNumber(0));
     for entry in &entries {
         encoder.push(entry, InstructionCount(7)).expect("it came out of a batch that was no longer");
@@ -39,12 +43,16 @@ pub(crate) fn decode_batch(bytes: &[u8]) {
     assert_eq!(entries_of(again).as_ref(), Some(&entries), "what was read can be written and read again");
 }
 
+/// So many entries of a batch are kept at most: a few bytes can become millions.
+const MOST_ENTRIES: usize = 1 << 16;
+
 /// The entries of a batch, if all are good.
 fn entries_of(batch: Vec<u8>) -> Option<Vec<Entry>> {
     let mut decoder = BatchDecoder::new(batch).ok()?;
     let mut entries = Vec::new();
     loop {
         match decoder.next_entry() {
+            Ok(Some(_)) if entries.len() == MOST_ENTRIES => return None,
             Ok(Some(entry)) => entries.push(entry.entry),
             Ok(None) => return Some(entries),
             Err(error) => {
@@ -62,10 +70,10 @@ fn open(file: &[u8]) -> Option<LogReader<Cursor<&[u8]>>> {
 
 fn read_in_every_way(file: &[u8]) {
     let Some(mut reader) = open(file) else { return };
-    let mut entries = Vec::new();
+    let mut entries = 0;
     let whole = loop {
         match reader.next() {
-            Ok(Some(entry)) => entries.push(entry),
+            Ok(Some(_)) => entries += 1,
             Ok(None) => break true,
             Err(error) => {
                 assert!(error.offset() <= file.len() as u64, "{error} at {}", error.offset());
@@ -79,21 +87,21 @@ fn read_in_every_way(file: &[u8]) {
         && let Ok(verified) = verify_reader(reader)
     {
         assert!(whole, "a log that can be verified can be read");
-        assert_eq!(verified.entries, entries.len() as u64);
+        assert_eq!(verified.entries, entries);
     }
     if let Some(mut reader) = open(file) {
         let statistics = Statistics::gather(&mut reader);
         assert_eq!(statistics.is_ok(), whole);
-        assert!(statistics.is_ok_and(|found| found.entries == entries.len() as u64) || !whole);
+        assert!(statistics.is_ok_and(|found| found.entries == entries) || !whole);
     }
-    seek(file, reader.is_closed(), entries.len());
+    seek(file, reader.is_closed(), entries);
 }
 
 /// Goes to the places around those that there are. In an open log, which has no index that could lie, the entry that is
 /// found is the one that was asked for.
-fn seek(file: &[u8], closed: bool, entries: usize) {
+fn seek(file: &[u8], closed: bool, entries: u64) {
     let Some(mut reader) = open(file) else { return };
-    for number in [0, entries as u64 / 2, entries as u64, u64::MAX] {
+    for number in [0, entries / 2, entries, u64::MAX] {
         let sought = reader.seek(Position::Entry(EntryNumber(number)));
         if let Ok(Some(found)) = reader.next()
             && sought.is_ok()

@@ -2,7 +2,7 @@
 
 use outlive_engine::{ExitNumber, GuestTime, InstructionCount};
 
-use super::Damage;
+use super::{COMPRESSED, Damage, Decompressor};
 use crate::encoding::{self, Bases, Context, DecodeError, Source};
 use crate::entry::{Entry, EntryNumber};
 use crate::file::section::{FRAME_BYTES, Frame, Kind};
@@ -14,7 +14,7 @@ pub struct NumberedEntry {
     pub number: EntryNumber,
     /// The entry.
     pub entry: Entry,
-    /// Its encoded length.
+    /// Its encoded length, before compression.
     pub bytes: u32,
 }
 
@@ -34,8 +34,12 @@ pub fn batch_bytes(frame: &[u8; FRAME_BYTES]) -> Result<usize, Damage> {
 /// Reads one batch.
 #[derive(Clone, Debug)]
 pub struct BatchDecoder {
-    /// The whole section.
+    /// The whole section; of a compressed batch, its entries.
     bytes: Vec<u8>,
+    /// The length of the section.
+    section_bytes: usize,
+    /// The length of its compressed entries, if they are.
+    compressed: Option<usize>,
     /// Where the next entry begins.
     at: usize,
     first: EntryNumber,
@@ -52,20 +56,25 @@ impl BatchDecoder {
     /// # Errors
     /// When they are none, or have changed.
     pub fn new(bytes: Vec<u8>) -> Result<Self, Damage> {
+        Self::with_decompressor(bytes, &mut Decompressor::default())
+    }
+
+    /// The same, with the memory that another batch was decompressed in.
+    pub(crate) fn with_decompressor(bytes: Vec<u8>, decompressor: &mut Decompressor) -> Result<Self, Damage> {
         let (frame, content) = bytes.split_first_chunk().ok_or(Damage::Short)?;
         let frame = Frame::parse(frame)?;
         if frame.kind != Kind::Batch {
             return Err(Damage::OtherSection);
         }
         frame.check(content)?;
-        Self::of_content(bytes)
+        Self::of_content(bytes, decompressor)
     }
 
     /// Reads the batch behind a frame that was checked.
-    fn of_content(bytes: Vec<u8>) -> Result<Self, Damage> {
+    fn of_content(mut bytes: Vec<u8>, decompressor: &mut Decompressor) -> Result<Self, Damage> {
         let mut source = Source::new(&bytes[FRAME_BYTES..]);
         let [flags] = source.take().map_err(Damage::Beginning)?;
-        if flags != 0 {
+        if flags & !COMPRESSED != 0 {
             return Err(Damage::Flags(flags));
         }
         let beginning = beginning(&mut source).map_err(Damage::Beginning)?;
@@ -73,9 +82,25 @@ impl BatchDecoder {
         if entries == 0 || first.checked_add(u64::from(entries)).is_none() {
             return Err(Damage::Entries(entries));
         }
-        let at = bytes.len() - source.left();
-        let context = Context::new(bases);
-        Ok(Self { at, first: EntryNumber(first), entries, read: 0, bases, context, instructions, bytes })
+        let (section_bytes, left) = (bytes.len(), source.left());
+        let (mut at, mut compressed) = (section_bytes - left, None);
+        if flags & COMPRESSED != 0 {
+            bytes = decompressor.decompress(bytes, at).map_err(Damage::Compression)?;
+            (at, compressed) = (0, Some(left));
+        }
+        let (first, context) = (EntryNumber(first), Context::new(bases));
+        Ok(Self {
+            bytes,
+            section_bytes,
+            compressed,
+            at,
+            first,
+            entries,
+            read: 0,
+            bases,
+            context,
+            instructions,
+        })
     }
 
     /// The next entry, `None` behind the last.
@@ -94,7 +119,7 @@ impl BatchDecoder {
         let mut context = self.context;
         let entry = encoding::decode(&mut context, &mut source).map_err(|source| Damage::Entry {
             number,
-            at: self.at,
+            at: self.offset(),
             source,
         })?;
         let end = self.bytes.len() - source.left();
@@ -139,14 +164,35 @@ impl BatchDecoder {
         self.instructions
     }
 
-    /// How many bytes of the batch have been read.
+    /// Where the next entry begins, in bytes from the beginning of the batch. Zero in a compressed one, whose entries
+    /// have no places of their own.
     pub fn offset(&self) -> usize {
-        self.at
+        if self.compressed.is_some() { 0 } else { self.at }
+    }
+
+    /// How many bytes of the batch have been read. Of compressed entries, that is the same share as of the entries
+    /// that they become.
+    pub fn bytes_read(&self) -> usize {
+        let Some(compressed) = self.compressed else { return self.at };
+        let left = compressed as u64 * (self.bytes.len() - self.at) as u64;
+        self.section_bytes - left.checked_div(self.bytes.len() as u64).unwrap_or(0) as usize
     }
 
     /// The length of the batch.
     pub fn bytes(&self) -> usize {
-        self.bytes.len()
+        self.section_bytes
+    }
+
+    /// How much shorter the batch is than without compression. Less than zero if somebody has compressed it without
+    /// gain.
+    pub fn saved_bytes(&self) -> i64 {
+        self.compressed.map_or(0, |compressed| self.bytes.len() as i64 - compressed as i64)
+    }
+
+    /// The memory that it keeps.
+    #[cfg(test)]
+    pub(crate) fn capacity(&self) -> usize {
+        self.bytes.capacity()
     }
 
     /// The bytes that were read, so that their memory can be used again.

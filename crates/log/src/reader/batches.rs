@@ -91,7 +91,8 @@ impl<S: Read + Seek> LogReader<S> {
         bytes.extend_from_slice(&frame);
         bytes.resize(length, 0);
         self.read_exactly(FRAME_BYTES, &mut bytes[FRAME_BYTES..])?;
-        let batch = BatchDecoder::new(bytes).map_err(|source| self.damaged_here(source))?;
+        let batch = BatchDecoder::with_decompressor(bytes, &mut self.decompressor);
+        let batch = batch.map_err(|source| self.damaged_here(source))?;
         let (found, expected) = (batch.first(), self.cursor.entry);
         if found != expected {
             return Err(self.damaged_here(Damage::Numbering { found, expected }));

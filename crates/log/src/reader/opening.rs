@@ -5,12 +5,12 @@ use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use outlive_engine::InstructionCount;
 
 use super::{Cursor, LogReader, ReadError};
-use crate::batch::Damage;
+use crate::batch::{Damage, Decompressor};
 use crate::encoding::Bases;
 use crate::entry::EntryNumber;
 use crate::file::index::{FOOTER_BYTES, Footer, Index};
 use crate::file::prefix::{self, FORMAT_END, MAGIC, MAXIMUM_HEADER, PREFIX_BYTES, Prefix};
-use crate::file::section::{FRAME_BYTES, Frame, Kind};
+use crate::file::section::{FRAME_BYTES, Frame, Kind, MAXIMUM_BYTES};
 use crate::file::{FORMAT, Part};
 use crate::header::Header;
 
@@ -47,6 +47,7 @@ impl<S: Read + Seek> LogReader<S> {
             batch_end: InstructionCount::default(),
             torn_bytes: 0,
             buffer: Vec::new(),
+            decompressor: Decompressor::default(),
         };
         if reader.closed {
             // Batches come first: damage here is told when it is reached.
@@ -64,6 +65,11 @@ impl<S: Read + Seek> LogReader<S> {
         let footer = footer.map_err(|source| damaged(Part::Footer, footer_at, source))?;
         if footer.index < self.start || footer.index > footer_at {
             return Err(damaged(Part::Footer, footer_at, Damage::Disagrees));
+        }
+        // Only an index that can be one is read: a file of holes may claim any length.
+        let claimed = usize::try_from(footer_at - footer.index).unwrap_or(usize::MAX);
+        if claimed > FRAME_BYTES + MAXIMUM_BYTES {
+            return Err(damaged(Part::Index, footer.index, Damage::Length(claimed)));
         }
         let bytes = self.read_range(Part::Index, footer.index, footer_at)?;
         let index = section(&bytes, Kind::Index).and_then(|content| Index::decode(content, footer.batches));

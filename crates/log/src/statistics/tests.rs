@@ -13,10 +13,12 @@ fn every_byte_of_a_log_is_accounted_for() {
     torn.truncate(torn.len() - 1);
     for bytes in [sample::closed(), sample::open(), torn] {
         let found = statistics(&bytes);
-        let Overhead { header_bytes, batch_bytes, index_bytes, torn_bytes } = found.overhead;
+        let Overhead { header_bytes, batch_bytes, index_bytes, torn_bytes, saved_bytes } = found.overhead;
         let entries: u64 = found.kinds.iter().map(|kind| kind.bytes).sum();
         assert_eq!(found.bytes, bytes.len() as u64);
-        assert_eq!(header_bytes + batch_bytes + index_bytes + torn_bytes + entries, found.bytes);
+        let all = header_bytes + batch_bytes + index_bytes + torn_bytes + entries;
+        assert_eq!(all - u64::try_from(saved_bytes).unwrap(), found.bytes);
+        assert!(saved_bytes > 0, "a batch of the sample is compressed");
         assert!(batch_bytes > 13 * found.batches && batch_bytes < 100 * found.batches, "{batch_bytes}");
         assert_eq!(index_bytes > 0, found.closed);
     }

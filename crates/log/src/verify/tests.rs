@@ -57,6 +57,15 @@ fn an_open_log_is_good_too_and_has_no_end() {
     assert_eq!(verified.entries, sample::entries().len() as u64 - 1);
 }
 
+/// The tests below change and cut the sample, so it must have batches of both kinds.
+#[test]
+fn the_sample_has_a_compressed_batch_and_one_that_is_not() {
+    let good = sample::closed();
+    let ends = batch_ends(&good);
+    let flags: Vec<_> = ends[..ends.len() - 1].iter().map(|&begin| good[begin + FRAME_BYTES]).collect();
+    assert!(flags.contains(&0) && flags.contains(&1), "{flags:?}");
+}
+
 /// Every byte: all of its bits, and some values more.
 #[test]
 fn every_changed_byte_of_a_closed_log_is_noticed() {

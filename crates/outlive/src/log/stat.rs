@@ -33,14 +33,25 @@ pub(super) fn stat(arguments: &OneLog) -> Result<ExitCode, Failure> {
 }
 
 impl Report {
+    /// A line of the table. Its share is one of all bytes before compression.
     fn row(&self, f: &mut fmt::Formatter<'_>, name: &str, entries: Option<u64>, bytes: u64) -> fmt::Result {
         let count = entries.map_or(String::new(), |entries| entries.to_string());
         let each = match entries {
             Some(entries) if entries > 0 => format!("{:.1}", bytes as f64 / entries as f64),
             _ => String::new(),
         };
-        let share = 100.0 * bytes as f64 / self.statistics.bytes.max(1) as f64;
+        let share = self.share(bytes as f64);
         writeln!(f, "{name:<16} {count:>10} {bytes:>12} {each:>11} {share:>7.1} %")
+    }
+
+    /// Per cent of the log as it would be without compression.
+    fn share(&self, bytes: f64) -> f64 {
+        100.0 * bytes / self.uncompressed_bytes().max(1) as f64
+    }
+
+    /// The length that the log would have without compression.
+    fn uncompressed_bytes(&self) -> u64 {
+        self.statistics.bytes.saturating_add_signed(self.statistics.overhead.saved_bytes)
     }
 
     fn table(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -48,14 +59,21 @@ impl Report {
         for kind in self.statistics.kinds.iter().filter(|kind| kind.entries > 0) {
             self.row(f, kind.kind.name(), Some(kind.entries), kind.bytes)?;
         }
-        let Overhead { header_bytes, batch_bytes, index_bytes, torn_bytes } = self.statistics.overhead;
+        let Overhead { header_bytes, batch_bytes, index_bytes, torn_bytes, saved_bytes } =
+            self.statistics.overhead;
         self.row(f, "(header)", None, header_bytes)?;
         self.row(f, "(batches)", Some(self.statistics.batches), batch_bytes)?;
         self.row(f, "(index)", None, index_bytes)?;
         if torn_bytes > 0 {
             self.row(f, "(torn)", None, torn_bytes)?;
         }
-        self.row(f, "all", Some(self.statistics.entries), self.statistics.bytes)
+        self.row(f, "all", Some(self.statistics.entries), self.uncompressed_bytes())?;
+        if saved_bytes != 0 {
+            let (bytes, share) = (-saved_bytes, -self.share(saved_bytes as f64));
+            writeln!(f, "{:<16} {:>10} {bytes:>12} {:>11} {share:>7.1} %", "(compression)", "", "")?;
+            self.row(f, "in the file", None, self.statistics.bytes)?;
+        }
+        Ok(())
     }
 
     fn quotients(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
