@@ -1,5 +1,7 @@
 //! A processor with a little memory, to try single instructions on in unit tests.
 
+mod vendor;
+
 use outlive_engine::{GuestRam, Segment, VcpuState};
 use vm_memory::{Bytes, GuestAddress};
 
@@ -9,6 +11,8 @@ use crate::fault::{Abort, Exception, Reason};
 use crate::memory::circumstances::CodeSize;
 use crate::op::Step;
 use crate::{cpu, state};
+
+pub(crate) use vendor::{UNDERFLOW, Vendor, is_smallest_normal};
 
 /// Where the code is put.
 pub(crate) const CODE: u64 = 0x1_0000;

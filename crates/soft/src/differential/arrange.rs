@@ -356,8 +356,13 @@ pub(super) fn address(
     if instruction.op_kind(operand) == OpKind::Register {
         return None;
     }
+    instruction.virtual_address(operand, 0, |register, _, _| value(register, mode, general, bases))
+}
+
+/// What a register adds to an address, with `bases` times the bases of FS and GS.
+pub(super) fn value(register: Register, mode: Mode, general: &[u64; 16], bases: u64) -> Option<u64> {
     let bases = if mode == Mode::Long { bases } else { 0 };
-    instruction.virtual_address(operand, 0, |register, _, _| match register {
+    match register {
         Register::FS => Some(bases * layout::FS_BASE),
         Register::GS => Some(bases * layout::GS_BASE),
         _ if register.is_segment_register() => Some(0),
@@ -371,5 +376,5 @@ pub(super) fn address(
             })
         }
         _ => None,
-    })
+    }
 }

@@ -11,6 +11,7 @@ use super::state::{Case, Mode};
 use crate::decode;
 use crate::flags::bit;
 use crate::memory::is_canonical;
+use crate::testing::Vendor;
 
 /// How an instruction is treated.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -38,42 +39,50 @@ const EXCLUDED: [(&[Mnemonic], &str); 8] = {
     ]
 };
 
-/// How to treat an instruction.
-pub(super) fn treatment(instruction: &Instruction, case: &Case) -> Treatment {
+/// How to treat an instruction on a host of this vendor.
+pub(super) fn treatment(vendor: Vendor, instruction: &Instruction, case: &Case) -> Treatment {
     if instruction.code() == Code::INVALID {
-        return invalid(case);
+        return invalid(vendor, case);
     }
     if !is_offered(instruction, case.mode) {
         return Treatment::Absent;
     }
-    match excluded(instruction, case.mode).or_else(|| excluded_case(instruction, case)) {
+    let of_amd = || if vendor == Vendor::Amd { excluded_of_amd(instruction, case) } else { None };
+    let excluded =
+        excluded(instruction, case.mode).or_else(|| excluded_case(instruction, case)).or_else(of_amd);
+    match excluded {
         Some(reason) => Treatment::Excluded(reason),
         None => Treatment::Compared,
     }
 }
 
-/// Bytes that are no instruction because of LOCK, which AMD's processors overlook before VERR and VERW, and
-/// which makes CR8 of CR0.
-fn invalid(case: &Case) -> Treatment {
+/// Bytes that are no instruction.
+fn invalid(vendor: Vendor, case: &Case) -> Treatment {
+    let of_amd = if vendor == Vendor::Amd { invalid_of_amd(case) } else { None };
+    match of_amd {
+        Some(reason) => Treatment::Excluded(reason),
+        None if is_of_virtual_machines(case) => {
+            Treatment::Excluded("0F 01 C0 to FF: the host's hypervisor has its say")
+        }
+        None => Treatment::Compared,
+    }
+}
+
+/// Bytes that are no instruction, but something to AMD's processors: those with LOCK, which they overlook before
+/// VERR and VERW, and which makes CR8 of CR0, and those of an extension that is gone.
+fn invalid_of_amd(case: &Case) -> Option<&'static str> {
     let code = case.code.iter().copied().filter(|byte| *byte != 0xf0).collect();
     let instruction = generate::instruction(&Case { code, ..case.clone() });
     let is_register = |operand| {
         instruction.op_kind(operand) == OpKind::Register && instruction.op_register(operand).is_cr()
     };
     match instruction.mnemonic() {
-        Mnemonic::Verr | Mnemonic::Verw => {
-            Treatment::Excluded("LOCK before VERR and VERW: AMD's processors overlook it")
-        }
+        Mnemonic::Verr | Mnemonic::Verw => Some("LOCK before VERR and VERW: AMD's processors overlook it"),
         Mnemonic::Mov if is_register(0) || is_register(1) => {
-            Treatment::Excluded("LOCK before MOV CR0: on AMD's processors this is MOV CR8")
+            Some("LOCK before MOV CR0: on AMD's processors this is MOV CR8")
         }
-        _ if is_of_virtual_machines(case) => {
-            Treatment::Excluded("0F 01 C0 to FF: the host's hypervisor has its say")
-        }
-        _ if is_xop(case) => {
-            Treatment::Excluded("8F of the form of XOP, whose lengths AMD's processors still know")
-        }
-        _ => Treatment::Compared,
+        _ if is_xop(case) => Some("8F of the form of XOP, whose lengths AMD's processors still know"),
+        _ => None,
     }
 }
 
@@ -125,26 +134,28 @@ pub(super) fn excluded(instruction: &Instruction, mode: Mode) -> Option<&'static
 
 /// Why an instance is not compared, although its form is.
 fn excluded_case(instruction: &Instruction, case: &Case) -> Option<&'static str> {
+    let checks_alignment = case.before.flags & bit::AC != 0;
+    if checks_alignment && is_unaligned_move(instruction.mnemonic()) {
+        // Intel SDM volume 3, 7.15, interrupt 17.
+        Some("#AC may or may not be generated depending on processor implementation")
+    } else if checks_alignment && instruction.mnemonic() == Mnemonic::Enter {
+        Some(
+            "ENTER tries the new top of the stack, on processors as if it were an operand: it has to be aligned",
+        )
+    } else {
+        None
+    }
+}
+
+/// Why an instance is not compared on AMD's processors.
+fn excluded_of_amd(instruction: &Instruction, case: &Case) -> Option<&'static str> {
     let prefixes = case.code.iter().take_while(|byte| encode::is_prefix(**byte, case.mode));
     let has_prefix = |prefix: u8| prefixes.clone().any(|byte| *byte == prefix);
     let is_loop = instruction.is_loop() || instruction.is_loopcc();
-    let is_pending = case.before.floating.status & 0x80 != 0;
     if is_near(instruction) && case.mode == Mode::Long && has_prefix(0x66) {
         Some("66 before a near branch in 64-bit mode: AMD's processors truncate RIP, Intel's overlook it")
     } else if is_loop && (has_prefix(0xf2) || has_prefix(0xf3)) {
         Some("F2 or F3 before LOOP: reserved, and AMD's processors let it change the condition")
-    } else if case.before.flags & bit::AC != 0 && is_unaligned_move(instruction.mnemonic()) {
-        // Intel SDM volume 3, 7.15, interrupt 17.
-        Some("#AC may or may not be generated depending on processor implementation")
-    } else if case.before.flags & bit::AC != 0 && instruction.mnemonic() == Mnemonic::Enter {
-        Some("ENTER tries the new top of the stack: whether that is aligned matters to AMD's processors only")
-    } else if is_pending
-        && instruction.mnemonic() == Mnemonic::Cvtpi2ps
-        && instruction.op1_kind() == OpKind::Memory
-    {
-        Some(
-            "CVTPI2PS of memory is an MMX instruction on Intel's processors and none on AMD's, so it does not raise #MF",
-        )
     } else if is_only_canonical_with_base(instruction, case) {
         Some("an offset into FS or GS that only the base makes canonical: #GP on AMD's processors")
     } else {

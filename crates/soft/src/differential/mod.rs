@@ -43,6 +43,7 @@ use random::Random;
 use state::{Case, End, Mode, Outcome};
 
 use crate::fault::{Reason, vector};
+use crate::testing::Vendor;
 
 /// The most failures that a test describes.
 const DESCRIBED: usize = 20;
@@ -51,6 +52,7 @@ const DESCRIBED: usize = 20;
 struct Run {
     name: &'static str,
     seed: u64,
+    vendor: Vendor,
     background: Background,
     native: Native,
     software: Software,
@@ -87,6 +89,7 @@ impl Run {
         Self {
             name,
             seed,
+            vendor: Vendor::of_host(),
             background,
             native,
             software,
@@ -110,7 +113,7 @@ impl Run {
             let mut random = Random::new(self.seed, self.name, number);
             let case = make(&mut random, &self.background, number);
             let instruction = generate::instruction(&case);
-            match forms::treatment(&instruction, &case) {
+            match forms::treatment(self.vendor, &instruction, &case) {
                 Treatment::Compared => batch.push((number, case)),
                 Treatment::Excluded(_) => self.excluded += 1,
                 Treatment::Absent => self.absent(number, &case),
@@ -151,7 +154,7 @@ impl Run {
             *self.executed.entry((instruction.code(), case.mode)).or_default() += 1;
             let differences = match engine {
                 Ok(engine) => {
-                    let tolerance = tolerance::tolerance(&instruction, case, native.end);
+                    let tolerance = tolerance::tolerance(self.vendor, &instruction, case, native.end);
                     compare::differences(case, &native, &engine, &tolerance)
                 }
                 Err(reason) => Some(format!("  engine {reason:x?}, native {:x?}\n", native.end)),

@@ -1,14 +1,20 @@
 //! What need not agree: results that the architecture leaves undefined, and the places where AMD's and
 //! Intel's processors are known to differ.
+//!
+//! What stands here holds for every host. What only AMD's or only Intel's processors do otherwise than the
+//! engine is in [`amd`] and [`intel`], so that the other's are held to it.
+
+mod amd;
+mod intel;
 
 use std::ops::Range;
 
-use iced_x86::{Code, Instruction, Mnemonic, OpKind};
+use iced_x86::{Instruction, Mnemonic, OpKind};
 
-use super::arrange;
 use super::state::{Case, End, Mode};
-use crate::cpu::number::{RBP, RCX, RSP};
+use crate::cpu::number::RCX;
 use crate::flags::bit::{self, AF, CF, OF, PF, SF, ZF};
+use crate::testing::Vendor;
 
 /// What is not compared after an instruction.
 #[derive(Clone, Debug, Default)]
@@ -38,6 +44,18 @@ pub(super) struct Tolerance {
     /// Whether bytes that are no instruction are too many for one: AMD's decoder says so if the opcode would have
     /// operands that make it longer than 15 bytes, and nobody knows how many bytes an undefined opcode has.
     pub(super) length: bool,
+    /// Whether #BR may come before a fault of the memory operand.
+    pub(super) lower_bound: bool,
+    /// Whether the flags are those from before if the instruction goes on with another iteration.
+    pub(super) flags_at_end: bool,
+    /// Whether RCX, RSI and RDI may have lost their upper halves.
+    pub(super) upper_halves: bool,
+    /// Whether TOP may have become zero under registers that stay where they are.
+    pub(super) top: bool,
+    /// Whether a number that an unmasked exception withholds from memory is not missed there.
+    pub(super) withheld: bool,
+    /// Whether the smallest normal number may be the result where the engine rounds to what is below it.
+    pub(super) smallest_normal: bool,
 }
 
 /// What the manual (Intel SDM volume 2) says to the flags of an instruction.
@@ -115,7 +133,7 @@ const UNDEFINED: [Undefined; 12] = {
 };
 
 /// What is not compared after an instruction of a case that ended like this on the host.
-pub(super) fn tolerance(instruction: &Instruction, case: &Case, end: End) -> Tolerance {
+pub(super) fn tolerance(vendor: Vendor, instruction: &Instruction, case: &Case, end: End) -> Tolerance {
     let mnemonic = instruction.mnemonic();
     let mut tolerance = Tolerance::default();
     if let Some(undefined) = UNDEFINED.iter().find(|entry| entry.mnemonics.contains(&mnemonic)) {
@@ -127,6 +145,10 @@ pub(super) fn tolerance(instruction: &Instruction, case: &Case, end: End) -> Tol
         tolerance.registers.push(instruction.op0_register().full_register().number() as u8);
     }
     known_differences(instruction, case, end, &mut tolerance);
+    match vendor {
+        Vendor::Amd => amd::differences(instruction, case, end, &mut tolerance),
+        Vendor::Intel => intel::differences(instruction, case, end, &mut tolerance),
+    }
     // How much of an instruction is fetched before it is found to be none.
     // Opcode, ModRM, SIB, displacement and immediate have 11 bytes at most.
     let prefixes = case.code.iter().take_while(|byte| is_prefix(**byte)).count();
@@ -135,29 +157,20 @@ pub(super) fn tolerance(instruction: &Instruction, case: &Case, end: End) -> Tol
     tolerance
 }
 
-/// Where AMD's processors do not do what Intel's do, or each does what it likes.
+/// Where each processor does what it likes.
 fn known_differences(instruction: &Instruction, case: &Case, end: End, tolerance: &mut Tolerance) {
     use Mnemonic::*;
     let faults = end != End::Completed;
-    let is_memory = |operand| instruction.op_kind(operand) == OpKind::Memory;
     // The alignment of 16 bytes and the limit of the stack segment: which one is looked at first.
     tolerance.which_fault = case.mode == Mode::Compatibility && instruction.memory_size().size() == 16;
     match instruction.mnemonic() {
         // What was pushed before a fault stays on the stack; here nothing does.
-        Pusha | Pushad => {
+        Pusha | Pushad | Enter => {
             tolerance.memory = faults;
             tolerance.which_fault = true;
         }
         // What was popped before a fault stays in the registers; here nothing does.
         Popa | Popad if faults => tolerance.registers = (0..8).collect(),
-        Enter => {
-            tolerance.memory = faults;
-            tolerance.which_fault = true;
-            if case.mode == Mode::Long && instruction.code() == Code::Enterw_imm16_imm8 {
-                // All of RBP is written in 64-bit mode ("RBP := FrameTemp"); on AMD's processors BP only.
-                tolerance.registers.push(RBP);
-            }
-        }
         // Whether the stack or the target is looked at first.
         Call => tolerance.which_fault = true,
         F2xm1 | Fpatan | Fptan | Fsin | Fcos | Fsincos | Fyl2x | Fyl2xp1 => {
@@ -166,12 +179,6 @@ fn known_differences(instruction: &Instruction, case: &Case, end: End, tolerance
             tolerance.last_places = 1;
             tolerance.status = 1 << 9;
         }
-        // AMD's processors leave C1 alone; Intel's clear it.
-        Fcomi | Fcomip | Fucomi | Fucomip => tolerance.status = 1 << 9,
-        // AMD's processors become those of MMX only for a register; Intel's always do.
-        Cvtpi2ps => tolerance.x87 = is_memory(1),
-        // AMD's processors become those of MMX before they look for exceptions.
-        Cvtps2pi | Cvttps2pi | Cvtpd2pi | Cvttpd2pi => tolerance.x87 = faults,
         // "Exceptions associated with addressing memory and page faults may still be signaled" (even for bytes
         // that are not written: implementation dependent).
         Maskmovq | Maskmovdqu => {
@@ -180,26 +187,7 @@ fn known_differences(instruction: &Instruction, case: &Case, end: End, tolerance
             tolerance.whether_fault = faults;
         }
         // Which of the parts of a long operand is accessed first is nowhere told.
-        Fldenv | Fnstenv | Fstenv | Fnsave | Fsave | Frstor | Fxrstor | Fxrstor64 => {
-            tolerance.which_fault = true;
-        }
-        Fxsave | Fxsave64 => {
-            // MXCSR_MASK: AMD's processors have bit 17.
-            let address = arrange::address(instruction, 0, case.mode, &case.before.general, 1).unwrap_or(0);
-            tolerance.bytes.push(address.wrapping_add(28)..address.wrapping_add(32));
-            tolerance.which_fault = true;
-        }
-        // With operands of 32 bits "either a zero-extended value is pushed on the stack or the segment selector is
-        // written on the stack using a 16-bit move": Intel's processors do the latter.
-        Push if case.mode == Mode::Compatibility && is_segment(instruction) => {
-            let top = case.before.general[usize::from(RSP)];
-            tolerance.bytes.push(top.wrapping_sub(2)..top);
-            tolerance.whether_fault = faults;
-            tolerance.which_fault = true;
-        }
-        // AMD's processors read 32 bits of memory.
-        Movsxd if instruction.code() == Code::Movsxd_r16_rm16 => {
-            tolerance.whether_fault = faults;
+        Fldenv | Fnstenv | Fstenv | Fnsave | Fsave | Frstor | Fxrstor | Fxrstor64 | Fxsave | Fxsave64 => {
             tolerance.which_fault = true;
         }
         // "The relative error for this approximation is |Relative Error| <= 1.5 * 2^-12."

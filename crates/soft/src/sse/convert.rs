@@ -56,12 +56,14 @@ fn general(code: Code, form: Form) -> Option<Execute> {
     })
 }
 
-/// Those with MMX registers. CVTPI2PD with a memory operand is the one that does not touch them: it neither
-/// raises #MF nor changes the x87's tags (Intel SDM volume 2, CVTPI2PD, as opposed to CVTPI2PS).
+/// Those with MMX registers. CVTPI2PD with a memory operand does not touch them: it neither raises #MF nor changes
+/// the x87's tags (Intel SDM volume 2, CVTPI2PD). So does CVTPI2PS: the manual says otherwise, but Intel's and AMD's
+/// processors agree.
 fn mmx(code: Code, form: Form) -> Option<Execute> {
     use Code::*;
     Some(match (code, form) {
-        (Cvtpi2ps_xmm_mmm64, _) => by_source!(form, singles_from_mmx[], Mmx, Bytes<8>),
+        (Cvtpi2ps_xmm_mmm64, Form::Register) => singles_from_mmx,
+        (Cvtpi2ps_xmm_mmm64, Form::Memory) => singles_from_memory,
         (Cvtpi2pd_xmm_mmm64, Form::Register) => doubles_from_mmx,
         (Cvtpi2pd_xmm_mmm64, Form::Memory) => convert::<host::Cvtdq2pd, Bytes<8>>,
         (Cvtps2pi_mm_xmmm64, _) => by_source!(form, to_mmx[host::Cvtps2dq], LowHalf, Bytes<8>),
@@ -242,13 +244,25 @@ fn integer_by_host<I: ToInteger>(cpu: &mut Cpu, b: u128) -> Result<u64, Abort> {
     Ok(outcome.value)
 }
 
-/// CVTPI2PS. This and those below enter MMX mode even if they raise #XM, as processors do.
-extern "sysv64-unwind" fn singles_from_mmx<S: Source>(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+/// CVTPI2PS from a register. This and those below enter MMX mode even if they raise #XM, as processors do.
+extern "sysv64-unwind" fn singles_from_mmx(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     check_both(cpu)?;
-    let b = S::load(cpu, op)?;
-    let a = cpu.vectors.get(op.a);
+    let b = Mmx::load(cpu, op)?;
     cpu.x87.enter_mmx();
-    let value = execute::<host::Cvtdq2ps>(cpu, a, b)?;
+    set_singles(cpu, op, b)
+}
+
+/// CVTPI2PS from memory.
+extern "sysv64-unwind" fn singles_from_memory(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
+    check_xmm(cpu)?;
+    let b = Bytes::<8>::load(cpu, op)?;
+    set_singles(cpu, op, b)
+}
+
+/// Puts what two integers become into the lower half of a register.
+fn set_singles(cpu: &mut Cpu, op: &Op, integers: u128) -> Result<Step, Abort> {
+    let a = cpu.vectors.get(op.a);
+    let value = execute::<host::Cvtdq2ps>(cpu, a, integers)?;
     cpu.vectors.set(op.a, a & !LOW_QWORD | value & LOW_QWORD);
     Ok(Step::Next)
 }
@@ -281,4 +295,31 @@ extern "sysv64-unwind" fn to_mmx<I: Instruction, S: Source>(cpu: &mut Cpu, op: &
     let value = execute::<I>(cpu, 0, b)?;
     cpu.x87.set_mmx(op.a, value as u64);
     Ok(Step::Next)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::cpu::number;
+    use crate::testing::{DATA, Trial};
+
+    #[test]
+    fn integers_that_come_from_memory_do_not_enter_mmx_mode() {
+        // CVTPI2PS xmm1, [rsi]; CVTPI2PD xmm1, [rsi]; CVTPI2PS xmm1, mm2.
+        let conversions: [(&[u8], u8); 3] =
+            [(&[0x0f, 0x2a, 0x0e], 3), (&[0x66, 0x0f, 0x2a, 0x0e], 3), (&[0x0f, 0x2a, 0xca], 0)];
+        for (code, top) in conversions {
+            let mut trial = Trial::new();
+            *trial.cpu.register_mut(number::RSI) = DATA;
+            trial.write(DATA, &[5, 0, 0, 0, 7, 0, 0, 0]);
+            trial.cpu.x87.set_mmx(2, 7 << 32 | 5);
+            (trial.cpu.x87.top, trial.cpu.x87.valid) = (3, 0x18);
+            trial.completes(code, "a conversion");
+            let tags = if top == 0 { 0xff } else { 0x18 };
+            assert_eq!((trial.cpu.x87.top, trial.cpu.x87.valid), (top, tags), "{code:02x?}");
+            let singles = u128::from(7f32.to_bits()) << 32 | u128::from(5f32.to_bits());
+            let doubles = u128::from(7f64.to_bits()) << 64 | u128::from(5f64.to_bits());
+            let expected = if code[0] == 0x66 { doubles } else { singles };
+            assert_eq!(trial.cpu.vectors.get(1), expected, "{code:02x?}");
+        }
+    }
 }

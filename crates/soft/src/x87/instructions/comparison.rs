@@ -11,7 +11,7 @@ use crate::x87::guard::{begin, note, note_memory};
 use crate::x87::instructions::operand::{self, Operand};
 use crate::x87::number::Number;
 use crate::x87::rounding::Context;
-use crate::x87::status::CONDITION;
+use crate::x87::status::{C1, CONDITION, SF};
 
 /// Compares ST(0) with an operand. An empty register compares as no number.
 #[inline]
@@ -112,14 +112,17 @@ pub(in crate::x87) extern "sysv64-unwind" fn quietly_to_flags<const POP: bool>(
 }
 
 /// Compares ST(0) with ST(i), and sets ZF, PF and CF, even if an exception is not masked, as hardware does; the
-/// other arithmetic flags become 0.
+/// other arithmetic flags become 0. C1 becomes 0 if a register is empty, and stays otherwise, although Intel SDM
+/// volume 2 (FCOMI) has it become 0 always: hardware leaves it.
 #[inline]
 fn set_flags<const POP: bool>(cpu: &mut Cpu, op: &Op, strictness: Strictness) -> Result<Step, Abort> {
     begin(cpu)?;
     note(cpu, op);
     let mut context = cpu.x87.context();
     let order = order(cpu, &mut context, cpu.x87.number(op.extra), strictness);
+    let kept = if context.found() & SF == 0 { cpu.x87.status & C1 } else { 0 };
     cpu.x87.settle(&context);
+    cpu.x87.status |= kept;
     cpu.flags.set_arithmetic(match order {
         Some(Ordering::Greater) => 0,
         Some(Ordering::Less) => bit::CF,
@@ -181,4 +184,42 @@ pub(in crate::x87) extern "sysv64-unwind" fn move_if<C: Condition>(
         cpu.x87.set(0, cpu.x87.st(op.extra));
     }
     Ok(Step::Next)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Trial;
+
+    /// FCOMI, FUCOMI, FUCOMIP and FCOMIP of ST(0) and ST(1).
+    const COMPARISONS: [[u8; 2]; 4] = [[0xdb, 0xf1], [0xdb, 0xe9], [0xdf, 0xe9], [0xdf, 0xf1]];
+
+    /// A processor with 1 and 1 on the stack and C1 set.
+    fn with_c1() -> Trial {
+        let mut trial = Trial::new();
+        trial.completes(&[0xd9, 0xe8], "FLD1");
+        trial.completes(&[0xd9, 0xe8], "FLD1");
+        trial.cpu.x87.status |= C1;
+        trial
+    }
+
+    #[test]
+    fn a_comparison_to_flags_leaves_c1_alone() {
+        for comparison in COMPARISONS {
+            let mut trial = with_c1();
+            trial.completes(&comparison, "FCOMI");
+            assert_ne!(trial.cpu.x87.status & C1, 0, "{comparison:02x?}");
+            assert!(trial.cpu.flags.zero() && !trial.cpu.flags.parity(), "{comparison:02x?}");
+        }
+    }
+
+    #[test]
+    fn a_comparison_to_flags_with_an_empty_register_clears_c1() {
+        for [opcode, register] in COMPARISONS {
+            let mut trial = with_c1();
+            trial.completes(&[opcode, register + 2], "FCOMI");
+            assert_eq!(trial.cpu.x87.status & (C1 | SF), SF, "{opcode:02x} {register:02x}");
+            assert!(trial.cpu.flags.parity());
+        }
+    }
 }
