@@ -32,6 +32,11 @@ impl Engine {
         self == Self::Soft || kvm_at_hand()
     }
 
+    /// Whether runs on it can be recorded here. Says so when they cannot.
+    pub(crate) fn records(self) -> bool {
+        self == Self::Soft || kvm_records()
+    }
+
     /// Whether it runs Linux guests here. Says so when it does not.
     pub(crate) fn runs_linux(self) -> bool {
         self == Self::Soft || kvm_runs_linux()
@@ -64,6 +69,20 @@ pub(crate) fn kvm_at_hand() -> bool {
         eprintln!("SKIPPED: no /dev/kvm on this machine");
     }
     at_hand
+}
+
+/// Whether runs on this machine's KVM can be recorded. Says so when they cannot.
+pub(crate) fn kvm_records() -> bool {
+    if !kvm_at_hand() {
+        return false;
+    }
+    let records =
+        doctor_json()["verdict"]["records"].as_bool().expect("the verdict says whether runs are recorded");
+    if !records {
+        assert!(!in_lab(), "runs on the lab's KVM cannot be recorded");
+        eprintln!("SKIPPED: runs on this machine's KVM cannot be recorded");
+    }
+    records
 }
 
 /// Whether this machine's KVM runs Linux guests. Says so when it does not.

@@ -10,7 +10,7 @@ mod linux;
 mod process;
 
 pub(crate) use engine::{
-    Engine, doctor_json, faults_words, in_lab, kvm_at_hand, kvm_runs_linux, on_each_engine,
+    Engine, doctor_json, faults_words, in_lab, kvm_at_hand, kvm_records, kvm_runs_linux, on_each_engine,
 };
 pub(crate) use guest::{Guest, checkout, image};
 pub(crate) use kv::{ask, connect, kv};

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use crate::harness::{Guest, finish};
+use crate::harness::{Guest, finish, kvm_at_hand, kvm_records};
 use crate::recording::{Recording, record};
 use crate::replaying::{refused, replay};
 
@@ -26,6 +26,18 @@ fn a_log_is_not_written_over_what_is_there_unless_that_is_wanted() {
     assert_eq!(finished.status, Some(0), "{finished:?}");
     let replayed = finish(&mut replay(&log, &[]));
     assert_eq!(replayed.status, Some(0), "{replayed:?}");
+}
+
+#[test]
+fn a_kvm_that_opens_windows_inexactly_records_nothing() {
+    if !kvm_at_hand() || kvm_records() {
+        eprintln!("SKIPPED: this machine has no such KVM");
+        return;
+    }
+    let guest = Guest::bare("hello").engine("kvm");
+    let log = guest.folder().join("log");
+    refused(&finish(&mut record(&guest, &log, &[])), 2, &["KVM", "window", "engine soft"]);
+    assert!(!log.exists());
 }
 
 #[test]

@@ -57,7 +57,7 @@ fn with_devices(guest: Guest, engine: Engine) -> Guest {
 
 /// Records a guest that must say of itself that all went well, and replays it.
 fn succeeds_again(engine: Engine, guest: Guest, faults: Faults) {
-    if !engine.at_hand() {
+    if !engine.records() {
         return;
     }
     let recording = Recording::of(guest);

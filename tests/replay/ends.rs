@@ -2,11 +2,10 @@
 
 use crate::harness::{Engine, Guest, on_each_engine};
 use crate::recording::Recording;
-use crate::replaying::Comparison;
 
 /// Records the guest `ends` with the end that it is told.
 fn recorded(engine: Engine, how: &str, status: i32, name: &str) -> Option<Recording> {
-    if !engine.at_hand() {
+    if !engine.records() {
         return None;
     }
     let guest = Guest::bare("ends").engine(engine.name());
@@ -37,10 +36,13 @@ on_each_engine! {
     }
 
     fn a_triple_fault_is_replayed(engine: Engine) {
-        // AMD's processors leave the guest's registers undefined after a triple fault, and KVM resets them (APM volume
-        // 2, 15.14.3), so only the same engine comes to the same end.
+        // On KVM nothing is known of the processor after a triple fault, for AMD's leave the guest's registers undefined
+        // and KVM resets them (APM volume 2, 15.14.3). So the log tells where it was, and no more.
         if let Some(recording) = recorded(engine, "triple", 1, "triple-fault") {
-            recording.is_replayed_on(engine, Comparison::Whole);
+            match engine {
+                Engine::Soft => recording.is_replayed(),
+                Engine::Kvm => recording.ends_likewise(),
+            }
         }
     }
 }

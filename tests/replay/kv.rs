@@ -33,7 +33,7 @@ pub(crate) fn talk(address: &str, keys: u32) {
 
 on_each_engine! {
     fn a_conversation_over_the_network_is_replayed(engine: Engine) {
-        if !engine.at_hand() {
+        if !engine.records() {
             return;
         }
         let (guest, address) = kv(engine, 11);
@@ -41,7 +41,7 @@ on_each_engine! {
     }
 
     fn a_service_that_is_stopped_by_a_signal_is_replayed_up_to_there(engine: Engine) {
-        if !engine.at_hand() {
+        if !engine.records() {
             return;
         }
         let (guest, address) = kv(engine, 12);

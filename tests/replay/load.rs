@@ -33,7 +33,7 @@ fn stand_still(live: &Live) {
 
 on_each_engine! {
     fn a_monitor_that_waits_for_its_host_records_all_the_same(engine: Engine) {
-        if !engine.at_hand() {
+        if !engine.records() {
             return;
         }
         let (guest, address) = kv(engine, 14);

@@ -27,7 +27,7 @@ fn killed(live: Live) -> Recording {
 
 on_each_engine! {
     fn a_monitor_that_is_killed_leaves_what_it_had_written(engine: Engine) {
-        if !engine.at_hand() {
+        if !engine.records() {
             return;
         }
         let (guest, address) = kv(engine, 17);

@@ -34,7 +34,7 @@ fn stopped_at(recording: &Recording, engine: Engine, landmark: &str) -> Value {
 
 on_each_engine! {
     fn a_replay_stops_at_the_landmark_of_any_input(engine: Engine) {
-        if !engine.at_hand() {
+        if !engine.records() {
             return;
         }
         let recording = Recording::of(Guest::bare("ticks").engine(engine.name()));

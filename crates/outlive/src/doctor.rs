@@ -37,6 +37,8 @@ struct Verdict {
     kvm: &'static str,
     runs_linux: bool,
     runs_bare_guests: bool,
+    /// Whether runs on KVM can be recorded and replayed.
+    records: bool,
     /// What `engine = "auto"` takes.
     #[serde(serialize_with = "by_name")]
     engine: EngineKind,
@@ -46,7 +48,7 @@ struct Verdict {
 /// Probes the host and prints what was found.
 pub(crate) fn doctor(json: bool) -> Result<ExitCode, Failure> {
     let reports = probe::probe_all(Path::new(DEVICE));
-    let verdict = Verdict::new(&probe::fitness(&reports));
+    let verdict = Verdict::new(&reports);
     let text = if json { as_json(&reports, verdict)? } else { as_table(&reports, &verdict) };
     let printed = std::io::stdout().write_all(text.as_bytes());
     printed.context("cannot print what was found").map_err(Failure::runtime)?;
@@ -55,14 +57,15 @@ pub(crate) fn doctor(json: bool) -> Result<ExitCode, Failure> {
 
 /// The engine that `engine = "auto"` takes on this host; says which and why.
 pub(crate) fn automatic_engine() -> EngineKind {
-    let verdict = Verdict::new(&probe::fitness(&probe::probe_all(Path::new(DEVICE))));
+    let verdict = Verdict::new(&probe::probe_all(Path::new(DEVICE)));
     eprintln!("outlive: engine {}: {}", verdict.engine, verdict.why);
     verdict.engine
 }
 
 impl Verdict {
-    fn new(fitness: &KvmFitness) -> Self {
-        let (kvm, why) = match fitness {
+    fn new(reports: &[ProbeReport]) -> Self {
+        let fitness = probe::fitness(reports);
+        let (kvm, why) = match &fitness {
             KvmFitness::RunsLinux => ("runs-linux", "KVM does everything that Linux guests need".to_owned()),
             KvmFitness::RingZeroOnly => (
                 "ring-0-only",
@@ -70,11 +73,12 @@ impl Verdict {
             ),
             KvmFitness::Unusable(reason) => ("unusable", format!("KVM cannot be used: {reason}")),
         };
-        let runs_linux = *fitness == KvmFitness::RunsLinux;
+        let runs_linux = fitness == KvmFitness::RunsLinux;
         Self {
             kvm,
             runs_linux,
             runs_bare_guests: !matches!(fitness, KvmFitness::Unusable(_)),
+            records: probe::opens_windows_exactly(reports),
             engine: if runs_linux { EngineKind::Kvm } else { EngineKind::Soft },
             why,
         }

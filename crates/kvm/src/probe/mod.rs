@@ -71,6 +71,9 @@ pub enum KvmFitness {
     Unusable(String),
 }
 
+/// The name of the probe of interrupt windows.
+const WINDOW: &str = "an interrupt window opens one instruction after STI";
+
 /// A probe: what it is about, and how to carry it out.
 struct Probe {
     name: &'static str,
@@ -113,12 +116,7 @@ const PROBES: &[Probe] = &[
         interrupts::halt,
     ),
     probe(NeededBy::EveryGuest, "a kick ends a run", "inputs arrive while the guest computes", basics::kick),
-    probe(
-        NeededBy::Linux,
-        "an interrupt window opens one instruction after STI",
-        "interrupts land where a replay finds them again",
-        interrupts::window,
-    ),
+    probe(NeededBy::Linux, WINDOW, "interrupts land where a replay finds them again", interrupts::window),
     probe(NeededBy::Linux, "code runs in ring 3", "programs can start", rings::ring_three),
     probe(NeededBy::Linux, "SYSCALL enters ring 0", "programs can call the kernel", rings::system_call),
     probe(
@@ -204,6 +202,20 @@ pub fn probe_all(path: &Path) -> Vec<ProbeReport> {
     std::iter::once(opened).chain(others).collect()
 }
 
+/// Whether interrupt windows open where they must, so that a replay finds the places again at which inputs landed:
+/// carries out that probe alone.
+pub fn opens_windows(path: &Path) -> Outcome {
+    match Host::open(path).map(|host| outcome(interrupts::window(&host))) {
+        Ok(outcome) => outcome,
+        Err(error) => Outcome::Unavailable(error.to_string()),
+    }
+}
+
+/// The same, by the reports of [`probe_all`].
+pub fn opens_windows_exactly(reports: &[ProbeReport]) -> bool {
+    reports.iter().any(|report| report.name == WINDOW && report.outcome == Outcome::Passed)
+}
+
 /// What the host's KVM is good for, by the reports of [`probe_all`].
 pub fn fitness(reports: &[ProbeReport]) -> KvmFitness {
     let fails = |report: &&ProbeReport| report.outcome != Outcome::Passed;
@@ -224,14 +236,18 @@ fn first_reason(reports: &[ProbeReport]) -> String {
     needed.filter_map(reason).next().unwrap_or_default()
 }
 
+fn outcome(result: Result<(), Trouble>) -> Outcome {
+    match result {
+        Ok(()) => Outcome::Passed,
+        Err(Trouble::Failed(what)) => Outcome::Failed(what),
+        Err(Trouble::Unavailable(why)) => Outcome::Unavailable(why),
+    }
+}
+
 impl Probe {
     fn report(&self, host: &Host) -> ProbeReport {
         let start = Instant::now();
-        let outcome = match (self.carry_out)(host) {
-            Ok(()) => Outcome::Passed,
-            Err(Trouble::Failed(what)) => Outcome::Failed(what),
-            Err(Trouble::Unavailable(why)) => Outcome::Unavailable(why),
-        };
+        let outcome = outcome((self.carry_out)(host));
         let Self { name, meaning, needed_by, .. } = *self;
         ProbeReport { name, meaning, needed_by, outcome, duration: start.elapsed() }
     }

@@ -60,6 +60,7 @@ pub(crate) fn record(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let preparation = Preparation::of(&arguments.config)?;
     check_log(arguments, &preparation.config).map_err(Failure::usage)?;
     let engine = engine::choose(preparation.config.engine);
+    engine::check_landmarks(engine).map_err(Failure::usage)?;
     let ram = create_ram(preparation.config.ram()).map_err(Failure::runtime)?;
     match engine {
         EngineKind::Kvm => {

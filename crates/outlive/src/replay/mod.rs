@@ -112,6 +112,7 @@ impl Recording {
 pub(crate) fn replay(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let recording = Recording::open(arguments)?;
     let engine = choose_engine(arguments.engine, recording.header.counting);
+    engine::check_landmarks(engine).map_err(Failure::usage)?;
     let ram = create_ram(recording.description.ram).map_err(Failure::runtime)?;
     match engine {
         EngineKind::Kvm => start(arguments, recording, KvmEngine::new(&ram).map_err(Failure::runtime)?, &ram),
