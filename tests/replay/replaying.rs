@@ -77,7 +77,7 @@ impl Recording {
     pub(crate) fn ends_likewise(&self) {
         assert!(self.summary["digests"].is_null(), "{}", self.summary);
         for engine in [self.engine(), Engine::Soft] {
-            let replayed = self.log.replayed(engine, &["--engine", engine.name(), "--json"]);
+            let replayed = self.log.replayed(engine, &[]);
             assert_eq!(replayed.finished.status, Some(0), "{engine:?}: {:?}", replayed.finished);
             for key in ["exits", "entries", "guest_nanoseconds"] {
                 assert_eq!(replayed.summary[key], self.summary[key], "{key} on {engine:?}");
