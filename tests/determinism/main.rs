@@ -6,13 +6,18 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
-mod command;
 #[macro_use]
 mod guest;
+
+mod alterations;
+mod command;
+mod cuts;
 mod kicks;
+mod landings;
 mod native;
 mod random;
 mod record;
 mod repeat;
 mod snapshot;
+mod wild;
 mod world;

@@ -22,9 +22,9 @@ use crate::random::Random;
 use crate::world::ScriptedWorld;
 
 /// What a replay prints.
-type Console = Rc<RefCell<Vec<u8>>>;
+pub(crate) type Console = Rc<RefCell<Vec<u8>>>;
 
-struct Printed(Console);
+pub(crate) struct Printed(pub(crate) Console);
 
 impl Outputs for Printed {
     fn output(&mut self, output: &Output) -> io::Result<()> {
@@ -63,7 +63,7 @@ pub(crate) fn header() -> Header {
 }
 
 /// How often the state of a bare guest is hashed while it is recorded, in guest time.
-const OFTEN: Duration = Duration::from_millis(2);
+pub(crate) const OFTEN: Duration = Duration::from_millis(2);
 
 fn recording(guest: &Guest, log: &Path, registers: bool, digest_every: Duration) -> (Summary, ScriptedWorld) {
     let (engine, board, ram) = guest.boot(NativeCode::default());

@@ -28,11 +28,11 @@ const DISK: u64 = 20_000;
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 pub(crate) struct ScriptedWorld {
     /// What time is ahead of the instructions.
-    ahead: u64,
-    deadline: Option<u64>,
+    pub(crate) ahead: u64,
+    pub(crate) deadline: Option<u64>,
     /// What is still to happen, in order of time.
     script: Vec<(u64, Event)>,
-    disk: Vec<u8>,
+    pub(crate) disk: Vec<u8>,
     /// What the guest has printed.
     pub(crate) console: Vec<u8>,
     /// The frames that the guest has sent, and the interrupts that it got, each hashed with those before.
@@ -90,12 +90,13 @@ impl ScriptedWorld {
         Digest(*blake3::hash(&encode(self)).as_bytes())
     }
 
-    fn now(&self, instructions: InstructionCount) -> u64 {
+    /// What time it is behind so many instructions.
+    pub(crate) fn now(&self, instructions: InstructionCount) -> u64 {
         instructions.0 * INSTRUCTION + self.ahead
     }
 
     /// When the next thing happens.
-    fn next_time(&self) -> Option<u64> {
+    pub(crate) fn next_time(&self) -> Option<u64> {
         let scripted = self.script.first().map(|(time, _)| *time);
         scripted.into_iter().chain(self.deadline).min()
     }
@@ -117,18 +118,7 @@ impl ScriptedWorld {
 
     /// The disk does what it is asked at once, and answers later.
     fn ask_disk(&mut self, now: u64, request: DiskRequestId, operation: DiskOperation) {
-        let data = match operation {
-            DiskOperation::Read { sector, bytes } => {
-                let start = sector as usize * 512;
-                self.disk[start..start + bytes as usize].to_vec()
-            }
-            DiskOperation::Write { sector, data } => {
-                let start = sector as usize * 512;
-                self.disk[start..start + data.len()].copy_from_slice(&data);
-                Vec::new()
-            }
-            DiskOperation::Flush => Vec::new(),
-        };
+        let data = carry_out(&mut self.disk, operation);
         let answers_at = now + DISK;
         let place = self.script.partition_point(|(time, _)| *time <= answers_at);
         self.script.insert(place, (answers_at, Event::DiskAnswer { request: request.0, data }));
@@ -136,6 +126,22 @@ impl ScriptedWorld {
 
     fn note(&mut self, what: &impl Serialize) {
         self.trace = Digest(*blake3::hash(&encode(&(self.trace, what))).as_bytes());
+    }
+}
+
+/// Does what a disk is asked. Gives back what was read.
+pub(crate) fn carry_out(disk: &mut [u8], operation: DiskOperation) -> Vec<u8> {
+    match operation {
+        DiskOperation::Read { sector, bytes } => {
+            let start = sector as usize * 512;
+            disk[start..start + bytes as usize].to_vec()
+        }
+        DiskOperation::Write { sector, data } => {
+            let start = sector as usize * 512;
+            disk[start..start + data.len()].copy_from_slice(&data);
+            Vec::new()
+        }
+        DiskOperation::Flush => Vec::new(),
     }
 }
 

@@ -25,6 +25,7 @@ mod lab;
 mod linux;
 mod load;
 mod log_file;
+#[allow(dead_code, reason = "the other tests need more of it")]
 #[path = "../determinism/random.rs"]
 mod random;
 mod recording;

@@ -7,6 +7,7 @@ use crate::batch::Damage;
 use crate::encoding::tests::entries;
 use crate::entry::{Entry, Input};
 use crate::file::Part;
+use crate::file::index::FOOTER_BYTES;
 use crate::sample::{self, at, tick, time};
 
 type Memory<'a> = LogReader<Bytes<&'a [u8]>>;
@@ -193,4 +194,21 @@ fn a_file_that_is_not_there_and_a_folder_are_told_with_their_cause() {
         assert!(std::error::Error::source(&error).is_some(), "{error}");
         assert!(!error.is_damage());
     }
+}
+
+/// A file of holes may claim an index of any length, which is not read.
+#[test]
+fn an_index_that_is_longer_than_one_can_be_is_refused() {
+    use std::os::unix::fs::FileExt;
+
+    let bytes = sample::file(&sample::entries());
+    let footer = bytes.len() - FOOTER_BYTES;
+    let file = tempfile::tempfile().unwrap();
+    file.write_all_at(&bytes[..footer], 0).unwrap();
+    file.write_all_at(&bytes[footer..], 1 << 40).unwrap();
+    let error = LogReader::new(file).unwrap().read_tail().unwrap_err();
+    let ReadError::Damaged { part: Part::Index, source: Damage::Length(length), .. } = error else {
+        panic!("{error:?}")
+    };
+    assert!(length > 1 << 39, "{length}");
 }
