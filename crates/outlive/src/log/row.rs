@@ -38,8 +38,11 @@ pub(super) struct Row<'a> {
     since_exit: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rip: Option<String>,
-    /// The length of the entry in the log.
+    /// The length of the entry before its batch is compressed.
     bytes: u32,
+    /// How many bytes of the file tell everything up to here: within a compressed batch, in proportion.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    file_bytes: Option<u64>,
     what: String,
     #[serde(serialize_with = "as_hex", skip_serializing_if = "<[u8]>::is_empty")]
     payload: &'a [u8],
@@ -58,9 +61,15 @@ impl<'a> Row<'a> {
             since_exit: at.map(|at| at.since_exit),
             rip: at.map(|at| format!("{:#x}", at.rip)),
             bytes: numbered.bytes,
+            file_bytes: None,
             what: describe(entry),
             payload: if with_payload { payload(entry) } else { &[] },
         }
+    }
+
+    /// The same line, with how much of the file was read for it.
+    pub(super) fn read_up_to(self, file_bytes: u64) -> Self {
+        Self { file_bytes: Some(file_bytes), ..self }
     }
 }
 

@@ -90,7 +90,7 @@ fn list(arguments: &Arguments, log: &mut LogReader, output: &mut impl Write) -> 
         }
         if arguments.wants(&entry) {
             left -= 1;
-            let row = Row::new(&entry, time, arguments.hex);
+            let row = Row::new(&entry, time, arguments.hex).read_up_to(log.progress().0);
             if arguments.json {
                 serde_json::to_writer(&mut *output, &row).map_err(io::Error::from)?;
                 output.write_all(b"\n")?;
