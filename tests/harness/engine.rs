@@ -49,7 +49,9 @@ macro_rules! on_each_engine {
         $(fn $name($engine: $crate::harness::Engine) $body)*
 
         mod on_kvm {
-            $(#[test] fn $name() { super::$name($crate::harness::Engine::Kvm); })*
+            $(#[test] fn $name() {
+                $crate::harness::through_forgotten_shadows(|| super::$name($crate::harness::Engine::Kvm));
+            })*
         }
 
         mod on_soft {

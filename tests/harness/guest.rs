@@ -25,6 +25,7 @@ pub(crate) fn image(name: &str) -> PathBuf {
 /// A machine to run: a configuration and a folder of its own, which is gone when this is dropped.
 pub(crate) struct Guest {
     folder: TempDir,
+    kernel: PathBuf,
     config: String,
     images: Option<Box<Guest>>,
     disks: Vec<PathBuf>,
@@ -43,7 +44,7 @@ impl Guest {
             "memory = \"{memory}\"\nengine = \"soft\"\nkernel = \"{}\"\nconsole = \"stdio\"\n",
             kernel.display()
         );
-        Self { folder, config, images: None, disks: Vec::new() }
+        Self { folder, kernel: kernel.to_owned(), config, images: None, disks: Vec::new() }
     }
 
     /// Keeps `other`, whose folder holds images of this one.
@@ -97,6 +98,11 @@ impl Guest {
     /// The guest's own folder.
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
+    }
+
+    /// Its kernel.
+    pub(crate) fn kernel(&self) -> &Path {
+        &self.kernel
     }
 
     /// The images of its disks.

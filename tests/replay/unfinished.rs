@@ -7,12 +7,12 @@ use crate::replaying::replay;
 
 /// Replays what is there, on an engine.
 fn is_replayed_to_its_last_whole_batch(recording: &Recording, engine: Engine, known: &str) {
-    let first = recording.log.replayed(engine, &[]);
+    let first = recording.replayed(engine, &[]);
     assert_eq!(first.finished.status, Some(0), "{:?}", first.finished);
     assert_eq!(first.summary["end"], "unfinished", "{:?}", first.finished);
     assert!(recording.console.starts_with(&first.finished.output), "{:?}", first.finished);
     assert!(first.finished.console.contains(known), "{:?}", first.finished);
-    let second = recording.log.replayed(engine, &[]);
+    let second = recording.replayed(engine, &[]);
     assert_eq!(second.summary, first.summary, "{:?}", second.finished);
     let told = finish(replay(recording.log.path(), &[]).args(["--engine", engine.name()]));
     assert!(told.status == Some(0) && told.console.contains("unfinished"), "{told:?}");

@@ -22,7 +22,7 @@ fn landmarks(recording: &Recording) -> Vec<String> {
 
 /// Stops a replay at a landmark, and tells the digests there.
 fn stopped_at(recording: &Recording, engine: Engine, landmark: &str) -> Value {
-    let replayed = recording.log.replayed(engine, &["--until", landmark]);
+    let replayed = recording.replayed(engine, &["--until", landmark]);
     assert_eq!(replayed.finished.status, Some(0), "{landmark}: {:?}", replayed.finished);
     assert_eq!(replayed.summary["end"], "goal", "{landmark}: {:?}", replayed.finished);
     assert_eq!(replayed.summary["landmark"], landmark, "{:?}", replayed.finished);

@@ -169,6 +169,8 @@ fn known_differences(instruction: &Instruction, case: &Case, end: End, tolerance
             tolerance.memory = faults;
             tolerance.which_fault = true;
         }
+        // Which of two operands is read first: processors of one vendor differ too.
+        Cmpsb | Cmpsw | Cmpsd | Cmpsq => tolerance.which_fault |= faults,
         // What was popped before a fault stays in the registers; here nothing does.
         Popa | Popad if faults => tolerance.registers = (0..8).collect(),
         // Whether the stack or the target is looked at first.

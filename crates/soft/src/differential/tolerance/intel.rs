@@ -67,15 +67,9 @@ fn strings(instruction: &Instruction, case: &Case, end: End, tolerance: &mut Tol
         return;
     }
     let faults = end != End::Completed;
-    let compares = matches!(
-        instruction.mnemonic(),
-        Mnemonic::Cmpsb | Mnemonic::Cmpsw | Mnemonic::Cmpsd | Mnemonic::Cmpsq
-    );
     let repeats = instruction.has_rep_prefix() || instruction.has_repne_prefix();
     // Flags are written by the last iteration.
     tolerance.flags_at_end = repeats;
-    // Which of two operands is read first.
-    tolerance.which_fault |= compares && faults;
     // Registers of 32 bits are extended with zeros even if the first iteration faults or there is none.
     let changes_nothing = faults || case.before.general[usize::from(RCX)] as u32 == 0;
     tolerance.upper_halves = case.mode == Mode::Long && repeats && changes_nothing && has_prefix(case, 0x67);
