@@ -17,6 +17,13 @@ use crate::progress::{Progress, Wanted};
 use crate::state;
 use crate::vm::Vm;
 
+/// What this engine can promise.
+pub const CAPABILITIES: Capabilities = Capabilities {
+    engine: EngineKind::Kvm,
+    landing: Landing::AtExits,
+    time_reads: TimeReads::MustBeRewritten,
+};
+
 /// A virtual machine in the host's KVM, and its one vCPU.
 ///
 /// It may be created on one thread and run on another. Inputs can land at exits only, and RDTSC cannot be
@@ -151,11 +158,7 @@ impl KvmEngine {
 
 impl Engine for KvmEngine {
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            engine: EngineKind::Kvm,
-            landing: Landing::AtExits,
-            time_reads: TimeReads::MustBeRewritten,
-        }
+        CAPABILITIES
     }
 
     fn run(&mut self, limit: RunLimit) -> Result<Exit, EngineError> {

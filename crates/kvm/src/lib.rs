@@ -32,6 +32,6 @@ mod testing;
 mod vm;
 
 pub use debug::{DebugControl, DebugStop, Stop};
-pub use engine::KvmEngine;
+pub use engine::{CAPABILITIES, KvmEngine};
 pub use error::KvmError;
 pub use host::{CapabilityReport, DEVICE, Host, HostReport};

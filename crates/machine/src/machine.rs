@@ -26,6 +26,7 @@ use crate::board::{Board, EndRequest};
 use crate::report::GuestReport;
 use crate::world::{Input, Patience, Target, World};
 
+mod going_live;
 mod place;
 mod state;
 

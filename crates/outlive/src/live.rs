@@ -8,12 +8,13 @@ use std::process::ExitCode;
 use anyhow::Context;
 use outlive_engine::{GuestTime, Kicker};
 use outlive_machine::host::console::{Console, ConsoleConfig};
-use outlive_machine::host::disk::DiskImage;
+use outlive_machine::host::disk::{DiskImage, Sharing};
+use outlive_machine::host::fence::Fence;
 use outlive_machine::host::live::{Connections, LiveWorld};
 use outlive_machine::host::tap::Tap;
 use outlive_machine::machine::Stop;
 
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::failure::Failure;
 use crate::images::Images;
 use crate::signals::{CaughtSignals, SignalWatch};
@@ -36,9 +37,18 @@ impl Preparation {
     /// When something of it is not acceptable.
     pub(crate) fn of(path: &Path) -> Result<Self, Failure> {
         let config = Config::read(path).map_err(Failure::usage)?;
+        Self::of_config(config, path, Sharing::Alone)
+    }
+
+    /// Reads what the configuration names that was read from `path`; its disks are shared in this way.
+    ///
+    /// # Errors
+    /// When something of it is not acceptable.
+    pub(crate) fn of_config(config: Config, path: &Path, sharing: Sharing) -> Result<Self, Failure> {
         check_console(&config, path).map_err(Failure::usage)?;
         let images = Images::of_config(&config).map_err(Failure::usage)?;
-        let disks = config.disk.iter().map(|disk| DiskImage::open(&disk.path, disk.read_only));
+        let open = |disk: &config::Disk| DiskImage::open_shared(&disk.path, disk.read_only, sharing);
+        let disks = config.disk.iter().map(open);
         let disks = disks.collect::<Result<_, _>>().map_err(Failure::usage)?;
         Ok(Self { config, images, disks })
     }
@@ -59,21 +69,38 @@ impl Connection {
     /// # Errors
     /// When the host refuses something.
     pub(crate) fn establish(config: &Config, disks: Vec<DiskImage>, kicker: Kicker) -> Result<Self, Failure> {
-        let networks = config.network.iter().map(|network| Tap::open(&network.tap()));
-        let networks = networks.collect::<Result<_, _>>().map_err(Failure::runtime)?;
+        let networks = open_networks(config)?;
         let signals = CaughtSignals::catch().context("cannot catch signals").map_err(Failure::runtime)?;
-        let console = Console::open(&config.console()).map_err(Failure::runtime)?;
-        if let Some(terminal) = console.terminal() {
-            eprintln!("outlive: the console is {}", terminal.display());
-        }
-        let connections = Connections { console, disks, networks };
-        let world = LiveWorld::new(connections, GuestTime::BOOT, kicker);
+        let console = open_console(config)?;
+        let connections = Connections { console, disks, networks, fence: Fence::new_open() };
+        let world = LiveWorld::connected(connections, GuestTime::BOOT, kicker);
         let world = world.context("cannot connect the machine to the host").map_err(Failure::runtime)?;
         let stop = world.stop_handle();
         let signals = SignalWatch::start(signals, move || stop.stop());
         let signals = signals.context("cannot watch for signals").map_err(Failure::runtime)?;
         Ok(Self { world, signals })
     }
+}
+
+/// Attaches the machine's TAPs.
+///
+/// # Errors
+/// When the host refuses one.
+pub(crate) fn open_networks(config: &Config) -> Result<Vec<Tap>, Failure> {
+    let networks = config.network.iter().map(|network| Tap::open(&network.tap()));
+    networks.collect::<Result<_, _>>().map_err(Failure::runtime)
+}
+
+/// Opens the console, and tells where it is if that is not plain to see.
+///
+/// # Errors
+/// When the host refuses it.
+pub(crate) fn open_console(config: &Config) -> Result<Console, Failure> {
+    let console = Console::open(&config.console()).map_err(Failure::runtime)?;
+    if let Some(terminal) = console.terminal() {
+        eprintln!("outlive: the console is {}", terminal.display());
+    }
+    Ok(console)
 }
 
 /// Tells how the machine ended.

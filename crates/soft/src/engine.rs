@@ -12,6 +12,13 @@ use crate::native::NativeCode;
 use crate::run::Runner;
 use crate::state;
 
+/// What this engine can promise.
+pub const CAPABILITIES: Capabilities = Capabilities {
+    engine: EngineKind::Soft,
+    landing: Landing::AnyInstruction,
+    time_reads: TimeReads::Trapped,
+};
+
 /// An x86-64 processor in software.
 ///
 /// Inputs can land between any two instructions, and within REP strings between any two iterations; every
@@ -69,11 +76,7 @@ fn unsupported(operation: &'static str) -> EngineError {
 
 impl Engine for SoftEngine {
     fn capabilities(&self) -> Capabilities {
-        Capabilities {
-            engine: EngineKind::Soft,
-            landing: Landing::AnyInstruction,
-            time_reads: TimeReads::Trapped,
-        }
+        CAPABILITIES
     }
 
     fn run(&mut self, limit: RunLimit) -> Result<Exit, EngineError> {

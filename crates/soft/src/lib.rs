@@ -65,5 +65,5 @@ mod vector;
 mod width;
 mod x87;
 
-pub use engine::SoftEngine;
+pub use engine::{CAPABILITIES, SoftEngine};
 pub use native::NativeCode;

@@ -10,6 +10,8 @@ use std::str::FromStr;
 use rustix::net::{AddressFamily, SocketType, socket};
 use vmm_sys_util::ioctl::{ioctl_with_mut_ref, ioctl_with_ref};
 
+use super::announcement::{MacAddress, frames};
+
 /// The longest frame that a guest sends or takes: 1500 bytes of payload, header and VLAN tag.
 pub const MAX_FRAME: usize = 1518;
 /// Adds an interface to a bridge (`include/uapi/linux/sockios.h`).
@@ -136,6 +138,16 @@ impl Tap {
             }
             Err(error) => Err(error),
         }
+    }
+
+    /// Makes the networks around the host look for the guest here, by frames that go into the host as if the guest
+    /// had sent them: see [`announcement`](super::announcement). To be called right after this host has taken the
+    /// guest over. Since frames may get lost, some more times after that do no harm.
+    ///
+    /// # Errors
+    /// When the TAP is gone.
+    pub fn announce(&mut self, mac: MacAddress, address: Option<Ipv4Addr>) -> io::Result<()> {
+        frames(mac, address).iter().try_for_each(|frame| self.send(frame))
     }
 }
 
@@ -307,6 +319,23 @@ impl TapError {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use rustix::net::{SocketFlags, socketpair};
+
+    #[test]
+    fn an_announcement_goes_into_the_host_frame_by_frame() {
+        let (guest, mut host) =
+            socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::NONBLOCK, None)
+                .map(|(one, other)| (File::from(one), File::from(other)))
+                .unwrap();
+        let (mac, address) = (MacAddress([2, 0, 0, 0, 0, 1]), Some(Ipv4Addr::new(10, 0, 0, 1)));
+        Tap::pretended(guest).announce(mac, address).unwrap();
+        for expected in frames(mac, address) {
+            let mut frame = [0; MAX_FRAME];
+            let length = host.read(&mut frame).unwrap();
+            assert_eq!(frame[..length], expected);
+        }
+        assert_eq!(host.read(&mut [0; MAX_FRAME]).unwrap(), 0, "that was all");
+    }
 
     #[test]
     fn names_that_no_interface_can_have_are_refused() {

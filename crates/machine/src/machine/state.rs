@@ -6,7 +6,7 @@
 use outlive_engine::{Engine, EngineError, ExitNumber, GuestTime, InstructionCount, VcpuState};
 use serde::{Deserialize, Serialize};
 
-use super::{Here, Machine, MachineError, Outcome, Progress};
+use super::{Here, Machine, Progress};
 use crate::board::{self, Board, BoardState};
 use crate::digest::{Digest, MachineDigest};
 use crate::encoding::{self, DecodeError};
@@ -149,18 +149,6 @@ impl<E: Engine, W: World> Machine<E, W> {
         let deadline = board.deadline();
         world.set_deadline(deadline);
         Ok(Self { engine, world, board, progress, time, deadline, has_landmark })
-    }
-
-    /// Hands the world all disk requests that wait for their completion. For a world that does not know of
-    /// them: that of a machine which goes live from a state or from a log. Doing one twice is harmless, for
-    /// nobody has heard of its completion.
-    ///
-    /// # Errors
-    /// When the world does not take them.
-    pub fn reissue_disk_requests(&mut self) -> Outcome<(), W> {
-        let mut here = Here::of(&mut self.engine, self.progress);
-        let mut requests = self.board.disk_requests().into_iter();
-        requests.try_for_each(|request| self.world.output(&mut here, request).map_err(MachineError::World))
     }
 
     /// The digest of this machine, as it stands between two turns. It goes on as if nobody had looked.

@@ -14,7 +14,7 @@ use crate::live::Preparation;
 ///
 /// # Errors
 /// When a disk cannot be read, or the host has no random seed to give.
-pub(super) fn of(preparation: &Preparation, engine: Capabilities) -> anyhow::Result<Header> {
+pub(crate) fn of(preparation: &Preparation, engine: Capabilities) -> anyhow::Result<Header> {
     let Preparation { config, images, disks } = preparation;
     let description = Description::of_config(config, disks, engine.time_reads)?;
     let disks = config.disk.iter().zip(disks).zip(&description.disks);

@@ -1,6 +1,6 @@
 //! `outlive record`: a guest, live, whose run is written down.
 
-mod header;
+pub(crate) mod header;
 mod report;
 
 use std::path::{Path, PathBuf};
@@ -58,7 +58,8 @@ impl Arguments {
 /// Runs the machine of a configuration file to its end, and records it.
 pub(crate) fn record(arguments: &Arguments) -> Result<ExitCode, Failure> {
     let preparation = Preparation::of(&arguments.config)?;
-    check_log(arguments, &preparation.config).map_err(Failure::usage)?;
+    let Arguments { config, log, overwrite, .. } = arguments;
+    check_log(log, *overwrite, &preparation.config, config).map_err(Failure::usage)?;
     let engine = engine::choose(preparation.config.engine);
     engine::check_landmarks(engine).map_err(Failure::usage)?;
     let ram = create_ram(preparation.config.ram()).map_err(Failure::runtime)?;
@@ -98,14 +99,14 @@ fn start(
 }
 
 /// Finds out early whether the log can be written, and that nothing else is lost by that.
-fn check_log(arguments: &Arguments, config: &Config) -> anyhow::Result<()> {
-    let log = &arguments.log;
+/// `path` is that of the configuration.
+pub(crate) fn check_log(log: &Path, overwrite: bool, config: &Config, path: &Path) -> anyhow::Result<()> {
     let shown = log.display();
     let console = match &config.console {
         crate::config::Console::File(path) => Some(path.as_path()),
         _ => None,
     };
-    if own_files(config, &arguments.config).chain(console).any(|file| are_same(file, log)) {
+    if own_files(config, path).chain(console).any(|file| are_same(file, log)) {
         anyhow::bail!("the log cannot be {shown}: the machine needs what is in it");
     }
     match std::fs::metadata(log) {
@@ -113,7 +114,7 @@ fn check_log(arguments: &Arguments, config: &Config) -> anyhow::Result<()> {
         Ok(metadata) if !metadata.is_file() => {
             anyhow::bail!("the log cannot be {shown}: it is no ordinary file")
         }
-        Ok(_) if !arguments.overwrite => anyhow::bail!("{shown} exists already: --overwrite replaces it"),
+        Ok(_) if !overwrite => anyhow::bail!("{shown} exists already: --overwrite replaces it"),
         Ok(_) => Ok(()),
         Err(_) if !folder(log).is_dir() => {
             anyhow::bail!("the log cannot be {shown}: there is no such folder")
@@ -128,7 +129,7 @@ fn folder(file: &Path) -> &Path {
 
 /// Keeps copies of the images, so that the log can be replayed when they have been rebuilt. A recording without
 /// copies is better than none.
-fn keep(images: &Images) {
+pub(crate) fn keep(images: &Images) {
     let Some(cache) = Cache::of_user() else {
         eprintln!(
             "outlive: no copies of the images are kept: neither OUTLIVE_CACHE, XDG_CACHE_HOME nor HOME is set"
@@ -153,16 +154,11 @@ pub(crate) fn seconds(text: &str) -> Result<Duration, String> {
 mod tests {
     use super::*;
 
-    fn arguments(config: &Path, log: PathBuf, overwrite: bool) -> Arguments {
-        let digest_every = Duration::ZERO;
-        Arguments { config: config.to_owned(), log, overwrite, digest_every, registers: false, json: false }
-    }
-
     fn check(log: &Path, overwrite: bool) -> Result<(), String> {
         let folder = log.ancestors().find(|folder| folder.join("machine.toml").exists()).unwrap();
-        let config = Config::read(&folder.join("machine.toml")).unwrap();
-        let arguments = arguments(&folder.join("machine.toml"), log.to_owned(), overwrite);
-        check_log(&arguments, &config).map_err(|error| error.to_string())
+        let path = folder.join("machine.toml");
+        let config = Config::read(&path).unwrap();
+        check_log(log, overwrite, &config, &path).map_err(|error| error.to_string())
     }
 
     #[test]

@@ -1,13 +1,17 @@
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::Path;
-use std::sync::Barrier;
-use std::time::Duration;
+use std::sync::{Arc, Barrier};
+use std::time::{Duration, Instant};
 
+use super::queue::ROOM;
 use super::*;
 use crate::host::console::ConsoleConfig;
+use crate::virtio::queue::MAX_SIZE;
 use crate::world::{DiskOperation, DiskRequestId};
 use outlive_engine::{EngineError, ExitNumber, InstructionCount, Landmark, VcpuState};
+
+mod halves;
 
 /// A place that nobody asks about.
 struct Somewhere;
@@ -35,8 +39,9 @@ impl Place for Somewhere {
 }
 
 fn world(console: &ConsoleConfig, disks: Vec<DiskImage>, networks: Vec<Tap>) -> LiveWorld {
-    let connections = Connections { console: Console::open(console).unwrap(), disks, networks };
-    LiveWorld::new(connections, GuestTime::BOOT, Kicker::new(|| {})).unwrap()
+    let connections =
+        Connections { console: Console::open(console).unwrap(), disks, networks, fence: Fence::new_open() };
+    LiveWorld::connected(connections, GuestTime::BOOT, Kicker::new(|| {})).unwrap()
 }
 
 fn next(world: &mut LiveWorld, patience: Patience) -> Option<Input> {
@@ -45,7 +50,7 @@ fn next(world: &mut LiveWorld, patience: Patience) -> Option<Input> {
 
 /// Types at a world's pseudo-terminal and waits until that arrives.
 fn is_heard(world: &mut LiveWorld) -> bool {
-    let terminal = world.console.terminal().map(Path::to_owned).unwrap();
+    let terminal = world.sink.console().terminal().map(Path::to_owned).unwrap();
     OpenOptions::new().write(true).open(terminal).unwrap().write_all(b"?").unwrap();
     (0..100_000).any(|_| next(world, Patience::Wait) == Some(Input::Console(b"?".to_vec())))
 }
@@ -85,7 +90,7 @@ fn a_flood_of_frames_does_not_silence_the_console() {
 fn a_stop_ends_the_wait_of_a_halted_guest_and_of_one_whose_disk_is_behind() {
     let mut world = world(&ConsoleConfig::Pty, Vec::new(), Vec::new());
     for under_way in [0, 1] {
-        world.under_way = under_way;
+        world.inputs.pretend_under_way(under_way);
         let stop = world.stop_handle();
         let other = std::thread::spawn(move || {
             std::thread::sleep(Duration::from_millis(20));
@@ -106,9 +111,9 @@ fn each_input_waits_from_when_it_was_there_until_it_is_taken() {
     let mut world = silent(&folder);
     assert_eq!(world.waiting(), Waiting::default());
     let begun = Instant::now();
-    world.sender.send(Input::Console(b"early".to_vec())).unwrap();
+    world.inputs.sender().send(Input::Console(b"early".to_vec())).unwrap();
     std::thread::sleep(Duration::from_millis(20));
-    world.sender.send(Input::Console(b"late".to_vec())).unwrap();
+    world.inputs.sender().send(Input::Console(b"late".to_vec())).unwrap();
     assert!(next(&mut world, Patience::Poll).is_some());
     let first = world.waiting();
     assert!(first.longest >= Duration::from_millis(20) && first.longest <= begun.elapsed(), "{first:?}");
@@ -124,8 +129,8 @@ fn each_input_waits_from_when_it_was_there_until_it_is_taken() {
 fn an_input_that_finds_no_room_in_the_queue_waits_already() {
     let folder = tempfile::tempdir().unwrap();
     let mut world = silent(&folder);
-    (0..QUEUE).for_each(|_| world.sender.send(Input::Console(Vec::new())).unwrap());
-    let (sender, ready) = (world.sender.clone(), Arc::new(Barrier::new(2)));
+    (0..ROOM).for_each(|_| world.inputs.sender().send(Input::Console(Vec::new())).unwrap());
+    let (sender, ready) = (world.inputs.sender(), Arc::new(Barrier::new(2)));
     let begins = Arc::clone(&ready);
     let other = std::thread::spawn(move || {
         begins.wait();
@@ -133,7 +138,7 @@ fn an_input_that_finds_no_room_in_the_queue_waits_already() {
     });
     ready.wait();
     std::thread::sleep(Duration::from_millis(40));
-    (0..QUEUE).for_each(|_| assert!(next(&mut world, Patience::Wait).is_some()));
+    (0..ROOM).for_each(|_| assert!(next(&mut world, Patience::Wait).is_some()));
     let before = world.waiting();
     assert_eq!(next(&mut world, Patience::Wait), Some(Input::Console(b"last".to_vec())));
     let last = world.waiting().total - before.total;

@@ -3,13 +3,14 @@ use std::convert::Infallible;
 use super::*;
 use crate::machine::Stop;
 use crate::memory::{RamSize, create_ram};
-use crate::virtio::block::{OperationState, RequestState, SegmentState};
-use crate::virtio::{Block, SlotState};
-use crate::world::{DiskIndex, DiskOperation, DiskRequestId, Input, Output, Patience, Place, Target};
+use crate::virtio::Block;
+use crate::world::{DiskIndex, Input, Output, Patience, Place, Target};
 use outlive_engine::{
     AccessSize, Activity, Answer, Capabilities, EngineKind, Exit, GuestPhysical, Kicker, Landing, Position,
     RunLimit, TimeReads,
 };
+
+mod going_live;
 
 const ORDINARY: u64 = 1000;
 
@@ -170,7 +171,8 @@ impl World for Typist {
 
 fn power_on() -> Board {
     let ram = create_ram(RamSize::from_bytes(2 << 20).unwrap()).unwrap();
-    Board::new(ram, 0, vec![Block::new(DiskIndex(0), 64, false, "disk").into()])
+    let disk = |number| Block::new(DiskIndex(number), 64, false, "disk").into();
+    Board::new(ram, 0, vec![disk(0), disk(1)])
 }
 
 fn machine() -> Machine<Counting, Typist> {
@@ -276,45 +278,21 @@ fn restored(state: MachineState) -> Result<Machine<Counting, Typist>, RestoreErr
     Machine::restore(Counting::default(), Typist::default(), power_on(), state)
 }
 
-#[test]
-fn the_world_of_a_restored_machine_is_told_when_the_next_timer_is_due() {
+/// A board whose first timer is due soon.
+fn board_with_deadline() -> Board {
     let mut board = power_on();
     for (port, value) in [(0x43, 0x34), (0x40, 0), (0x40, 0x80)] {
         let _ = board.port_write(port, AccessSize::Byte, value, GuestTime::BOOT);
     }
-    let deadline = board.deadline();
-    assert!(deadline.is_some());
-    let state = MachineState { board: board.save(), ..state_at_power_on() };
-    assert_eq!(restored(state).unwrap().world.deadlines, [deadline]);
+    assert!(board.deadline().is_some());
+    board
 }
 
 #[test]
-fn disk_requests_in_flight_are_handed_out_again_when_asked_and_not_by_themselves() {
-    let mut state = state_at_power_on();
-    let SlotState::Block(disk) = &mut state.board.slots[0] else { panic!("there is one disk") };
-    // ACKNOWLEDGE, DRIVER, FEATURES_OK, DRIVER_OK; VIRTIO_F_VERSION_1 and VIRTIO_BLK_F_FLUSH.
-    disk.status = 15;
-    disk.driver_features = 1 << 32 | 1 << 9;
-    disk.queues[0].size = 8;
-    (disk.queues[0].descriptors, disk.queues[0].available, disk.queues[0].used) = (0x1000, 0x2000, 0x3000);
-    disk.queues[0].position = Some(Default::default());
-    disk.device.next_request = 9;
-    let request = |id, head, operation| RequestState {
-        id,
-        head,
-        operation,
-        answer: vec![SegmentState { address: 0x4000, bytes: 1 }],
-    };
-    disk.device.in_flight = vec![
-        request(4, 0, OperationState::Write { sector: 2, data: vec![7; 512] }),
-        request(8, 1, OperationState::Flush),
-    ];
-    let mut machine = restored(state).unwrap();
-    assert_eq!(machine.world.outputs, []);
-    machine.reissue_disk_requests().unwrap();
-    let output = |id, operation| Output::Disk { disk: DiskIndex(0), request: DiskRequestId(id), operation };
-    let write = DiskOperation::Write { sector: 2, data: vec![7; 512] };
-    assert_eq!(machine.world.outputs, [output(4, write), output(8, DiskOperation::Flush)]);
+fn the_world_of_a_restored_machine_is_told_when_the_next_timer_is_due() {
+    let board = board_with_deadline();
+    let state = MachineState { board: board.save(), ..state_at_power_on() };
+    assert_eq!(restored(state).unwrap().world.deadlines, [board.deadline()]);
 }
 
 #[test]
