@@ -90,7 +90,13 @@ pub(crate) fn replaying(
 }
 
 pub(crate) fn options() -> ReplayOptions {
-    ReplayOptions { check: CheckLevel::Memory, until: None, until_damage: false, stop: Default::default() }
+    ReplayOptions {
+        check: CheckLevel::Memory,
+        until: None,
+        until_damage: false,
+        end_digest: true,
+        stop: Default::default(),
+    }
 }
 
 /// A recording that ends where the run does that nobody records.

@@ -148,13 +148,18 @@ pub struct BatchEncoder {
 }
 
 impl BatchEncoder {
-    /// Begins with the entry of this number.
+    /// Begins with the entry of this number, before which nothing was told.
     pub fn new(first: EntryNumber) -> Self {
+        Self::going_on(first, Bases::default())
+    }
+
+    /// Begins with the entry of this number, behind others that have told `bases`.
+    pub fn going_on(first: EntryNumber, bases: Bases) -> Self {
         Self {
             first,
             entries: 0,
-            bases: Bases::default(),
-            context: Context::default(),
+            bases,
+            context: Context::new(bases),
             body: Vec::new(),
             compressor: Compressor::default(),
             begun: GuestTime::BOOT,

@@ -4,7 +4,8 @@
 //! * [`header`]: the machine that was recorded;
 //! * [`encoding`]: how entries become few bytes;
 //! * [`batch`]: entries under one checksum, the unit of files and of the logging channel;
-//! * [`mod@file`]: the layout of a log file. [`LogWriter`] writes one, [`LogReader`] reads one;
+//! * [`mod@file`]: the layout of a log file. [`LogWriter`] writes one, [`LogReader`] reads one, [`LogFile`] takes whole
+//!   batches;
 //! * [`verify`] checks a whole file, [`statistics`] tells what its bytes are spent on.
 //!
 //! A log is input from strangers. Whatever bytes a reader is given, it answers with entries or with an error that
@@ -31,4 +32,4 @@ pub use entry::{Entry, EntryNumber};
 pub use file::{FORMAT, Part};
 pub use header::Header;
 pub use reader::{LogReader, Position, ReadError};
-pub use writer::{LogSize, LogWriter, WriteError};
+pub use writer::{LogFile, LogSize, LogWriter, WriteError};

@@ -1,16 +1,18 @@
 //! Writing a log file.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Seek, SeekFrom, Write};
+mod log_file;
+
+use std::io;
 use std::path::Path;
 
 use outlive_engine::InstructionCount;
 
 use crate::batch::{BatchEncoder, Damage, EntryTooLong};
 use crate::entry::{Entry, EntryNumber};
-use crate::file::index::{Footer, Index};
-use crate::file::prefix::{CLOSED, MAXIMUM_HEADER, Prefix, STATE_AT};
+use crate::file::prefix::MAXIMUM_HEADER;
 use crate::header::Header;
+
+pub use log_file::LogFile;
 
 /// How much of the buffer for a batch is kept.
 const KEPT_BYTES: usize = 256 << 10;
@@ -56,6 +58,14 @@ pub enum WriteError {
     /// The last entry is not the end.
     #[error("a log without an end was to be closed")]
     NotEnded,
+    /// A batch does not follow those before.
+    #[error("a batch that begins with entry {found} was to be written, but entry {expected} is next")]
+    Numbering {
+        /// Its first entry.
+        found: EntryNumber,
+        /// What would follow.
+        expected: EntryNumber,
+    },
     /// An earlier write has failed.
     #[error("writing to the log has failed before")]
     Failed,
@@ -70,53 +80,26 @@ pub struct LogSize {
     pub bytes: u64,
 }
 
-/// Writes a log file, batch by batch.
+/// Writes a log file, entry by entry.
 ///
 /// One that is dropped writes its last batch as well as it can. The file stays unfinished.
 #[derive(Debug)]
 pub struct LogWriter {
-    file: File,
-    /// The length of the file.
-    offset: u64,
+    file: LogFile,
     batch: BatchEncoder,
-    index: Index,
     /// For a batch on its way.
     buffer: Vec<u8>,
     ended: bool,
-    failed: bool,
 }
 
 impl LogWriter {
-    /// Creates the file and writes the header. An existing file is overwritten only if that is asked for.
+    /// Creates the file and writes the header, as [`LogFile::create`] does.
     ///
     /// # Errors
-    /// When the file exists already, when it cannot be made or written to, and when the header has no form as text.
-    /// An existing file is not touched before the header is known to have one.
+    /// As there.
     pub fn create(path: &Path, header: &Header, overwrite: bool) -> Result<Self, WriteError> {
-        let header = toml::to_string(header)?;
-        if header.len() > MAXIMUM_HEADER {
-            return Err(WriteError::HeaderTooLong(header.len()));
-        }
-        let mut options = OpenOptions::new();
-        options.write(true);
-        if overwrite {
-            options.create(true).truncate(true)
-        } else {
-            options.create_new(true)
-        };
-        let file = options.open(path).map_err(WriteError::Create)?;
-        let mut writer = Self {
-            file,
-            offset: 0,
-            batch: BatchEncoder::new(EntryNumber(0)),
-            index: Index::default(),
-            buffer: Prefix::of(&header).to_bytes(),
-            ended: false,
-            failed: false,
-        };
-        writer.buffer.extend_from_slice(header.as_bytes());
-        writer.write_buffer()?;
-        Ok(writer)
+        let file = LogFile::create(path, header, overwrite)?;
+        Ok(Self { file, batch: BatchEncoder::new(EntryNumber(0)), buffer: Vec::new(), ended: false })
     }
 
     /// Writes an entry. `instructions` is what the guest has executed there, zero if the engine counts none.
@@ -124,9 +107,7 @@ impl LogWriter {
     /// # Errors
     /// When the file does not take a batch that is full, when the entry is too long, behind an end, and after an error.
     pub fn append(&mut self, entry: &Entry, instructions: InstructionCount) -> Result<(), WriteError> {
-        if self.failed {
-            return Err(WriteError::Failed);
-        }
+        self.file.check()?;
         if self.ended {
             return Err(WriteError::Ended);
         }
@@ -142,14 +123,16 @@ impl LogWriter {
     /// # Errors
     /// When the file does not take it, and after an error.
     pub fn flush(&mut self) -> Result<(), WriteError> {
+        self.file.check()?;
         if self.batch.is_empty() {
-            return if self.failed { Err(WriteError::Failed) } else { Ok(()) };
+            return Ok(());
         }
-        let (offset, first, bases) = (self.offset, self.batch.first(), self.batch.bases());
+        let (first, bases) = (self.batch.first(), self.batch.bases());
         self.batch.finish(&mut self.buffer);
-        self.write_buffer()?;
-        self.index.note(offset, first, bases);
-        Ok(())
+        let written = self.file.append(&self.buffer, first, bases, self.batch.first());
+        self.buffer.clear();
+        self.buffer.shrink_to(KEPT_BYTES);
+        written
     }
 
     /// Writes batch, index and footer, makes them durable, and then marks the file as closed. The last entry must be
@@ -162,43 +145,13 @@ impl LogWriter {
         if !self.ended {
             return Err(WriteError::NotEnded);
         }
-        let size = self.size();
-        let footer = Footer { index: self.offset, entries: size.entries, batches: self.index.batches() };
-        self.index.encode(&mut self.buffer).map_err(WriteError::Index)?;
-        footer.encode(&mut self.buffer);
-        self.write_buffer()?;
-        // What says that the rest is there must not be there before the rest.
-        self.file.sync_all().map_err(WriteError::Sync)?;
-        self.mark_closed().map_err(|source| WriteError::Write { offset: STATE_AT as u64, source })?;
-        self.file.sync_all().map_err(WriteError::Sync)?;
-        Ok(LogSize { bytes: self.offset, ..size })
-    }
-
-    fn mark_closed(&mut self) -> io::Result<()> {
-        self.file.seek(SeekFrom::Start(STATE_AT as u64))?;
-        self.file.write_all(CLOSED)
+        self.file.finish()
     }
 
     /// How much was written, with the batch that is under way.
     pub fn size(&self) -> LogSize {
-        LogSize { entries: self.batch.next().0, bytes: self.offset + self.batch.bytes() as u64 }
-    }
-
-    fn write_buffer(&mut self) -> Result<(), WriteError> {
-        if self.failed {
-            return Err(WriteError::Failed);
-        }
-        let offset = self.offset;
-        if let Err(source) = self.file.write_all(&self.buffer) {
-            self.failed = true;
-            // A part of a batch would be read as one that was cut off anyway.
-            let _ = self.file.set_len(offset);
-            return Err(WriteError::Write { offset, source });
-        }
-        self.offset += self.buffer.len() as u64;
-        self.buffer.clear();
-        self.buffer.shrink_to(KEPT_BYTES);
-        Ok(())
+        let LogSize { bytes, .. } = self.file.size();
+        LogSize { entries: self.batch.next().0, bytes: bytes + self.batch.bytes() as u64 }
     }
 }
 

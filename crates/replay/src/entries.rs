@@ -1,70 +1,94 @@
-//! The entries of a log, one ahead of the replay.
+//! The entries of a log, at most one ahead of the replay.
+//!
+//! An entry is fetched when the machine needs it and no earlier. A log that is still being made has no next entry yet
+//! while the guest at its other end computes, and what the entry before has brought must reach the guest all the same.
 
 use outlive_engine::InstructionCount;
 use outlive_log::entry::{Entry, EntryNumber};
 use outlive_log::header::Counting;
-use outlive_log::{LogReader, NumberedEntry, Position, ReadError};
+use outlive_log::{NumberedEntry, ReadError};
+
+use crate::source::EntrySource;
 
 /// How many entries before and behind the bad one a report shows.
 const AROUND: u64 = 6;
 
 /// A log that is being replayed.
 #[derive(Debug)]
-pub(crate) struct Entries {
-    log: LogReader,
+pub(crate) struct Entries<S> {
+    source: S,
     next: Option<NumberedEntry>,
-    /// Why there is no next entry, if that is not the log's end.
+    /// There are no entries behind `next`.
+    ended: bool,
+    /// Why there are none, if that is not the log's end.
     damage: Option<ReadError>,
     replayed: u64,
 }
 
-impl Entries {
-    pub(crate) fn new(log: LogReader) -> Self {
-        let mut entries = Self { log, next: None, damage: None, replayed: 0 };
-        entries.advance();
-        entries
+impl<S: EntrySource> Entries<S> {
+    pub(crate) fn new(source: S) -> Self {
+        Self { source, next: None, ended: false, damage: None, replayed: 0 }
+    }
+
+    pub(crate) fn into_source(self) -> S {
+        self.source
     }
 
     pub(crate) fn counting(&self) -> Counting {
-        self.log.header().counting
+        self.source.counting()
     }
 
-    /// The entry that the replay must come to next; `None` at the end of what there is.
-    pub(crate) fn next(&self) -> Option<&Entry> {
+    /// The entry that the replay must come to next; `None` at the end of what there is. Waits until that is known.
+    pub(crate) fn fetch(&mut self) -> Option<&Entry> {
+        if self.next.is_none() && !self.ended {
+            match self.source.next() {
+                Ok(next) => self.next = next,
+                Err(error) => self.damage = Some(error),
+            }
+            self.ended = self.next.is_none();
+        }
+        self.fetched()
+    }
+
+    /// The same, if it has been fetched.
+    pub(crate) fn fetched(&self) -> Option<&Entry> {
         self.next.as_ref().map(|next| &next.entry)
     }
 
-    /// The number of that entry, or of the one that would follow.
+    /// Whether the next entry, or that there is none, is not known yet.
+    pub(crate) fn is_open(&self) -> bool {
+        self.next.is_none() && !self.ended
+    }
+
+    /// Whether it is known that there are no more entries.
+    pub(crate) fn has_ended(&self) -> bool {
+        self.next.is_none() && self.ended
+    }
+
+    /// The number of the next entry, or of the one that would follow.
     pub(crate) fn number(&self) -> EntryNumber {
         self.next.as_ref().map_or(EntryNumber(self.replayed), |next| next.number)
     }
 
-    /// The replay has come to the next entry.
+    /// The replay has come to the entry that was fetched.
     pub(crate) fn take(&mut self) -> Option<Entry> {
         let taken = self.next.take()?;
         self.replayed = taken.number.0 + 1;
-        self.advance();
         Some(taken.entry)
-    }
-
-    fn advance(&mut self) {
-        match self.log.next() {
-            Ok(next) => self.next = next,
-            Err(error) => self.damage = Some(error),
-        }
     }
 
     /// Makes the entry that was taken last the next one again, for a report.
     pub(crate) fn step_back(&mut self) {
         let last = EntryNumber(self.replayed.saturating_sub(1));
-        if self.log.seek(Position::Entry(last)).is_ok() {
-            self.advance();
+        if self.source.go_back(last).is_ok() {
+            (self.next, self.ended) = (None, false);
+            self.fetch();
         }
     }
 
-    /// How many instructions the guest executes at most until the next entry.
+    /// How many instructions the guest executes at most until the entry that was fetched.
     pub(crate) fn most_instructions(&self) -> InstructionCount {
-        self.log.batch_end()
+        self.source.batch_end()
     }
 
     /// How many entries have been replayed.
@@ -79,7 +103,7 @@ impl Entries {
 
     /// Bytes of the log that have been read, and its length.
     pub(crate) fn progress(&self) -> (u64, u64) {
-        self.log.progress()
+        self.source.progress()
     }
 
     /// The entries around the next one, for a report: those before and those behind. This ends the replay.
@@ -87,11 +111,11 @@ impl Entries {
         let bad = self.number();
         let from = EntryNumber(bad.0.saturating_sub(AROUND));
         let mut around = [Vec::new(), Vec::new()];
-        if self.log.seek(Position::Entry(from)).is_err() {
+        if self.source.go_back(from).is_err() {
             return around;
         }
         // Damage behind the bad entry is no matter of this report.
-        while let Ok(Some(entry)) = self.log.next() {
+        while let Ok(Some(entry)) = self.source.next() {
             if entry.number.0 > bad.0 + AROUND {
                 break;
             }

@@ -17,6 +17,10 @@
 //! all requests to disks. When something differs, the replay ends with a [`Divergence`] that says what was
 //! expected, what was found, and which registers or pages they were.
 //!
+//! **Going live.** A log need not be a file. Where it comes over a channel ([`EntrySource`]) the replayer runs the guest
+//! to the last entry that there is and waits for the next. When there will be none, for whoever made them is dead, the
+//! machine stands between two turns, as whole as at power-on, and [`go_live`] gives it a recorder for a world.
+//!
 //! **What is not checked.** Equal digests mean equal machines but for what no digest covers: translations that a
 //! processor keeps. The engine in software keeps and forgets them by rules that depend on the guest only.
 
@@ -24,6 +28,8 @@ mod checks;
 mod conversion;
 mod divergence;
 mod entries;
+mod event_log;
+mod live;
 mod options;
 mod pages;
 mod place;
@@ -33,9 +39,13 @@ mod recorder;
 mod registers;
 mod replay;
 mod replayer;
+mod source;
 mod summary;
+mod whole_state;
 
 pub use divergence::{Divergence, PageDifference, RegisterDifference};
+pub use event_log::EventLog;
+pub use live::go_live;
 pub use options::{CheckLevel, Outputs, ReplayOptions};
 pub use place::{Goal, GoalError, counting};
 pub use progress::Progress;
@@ -43,4 +53,5 @@ pub use record::{Recorded, record};
 pub use recorder::{RecordError, RecordOptions, Recorder};
 pub use replay::{ReplayEnd, Replayed, replay};
 pub use replayer::{ReplayError, Replayer};
+pub use source::EntrySource;
 pub use summary::{Digests, Summary};

@@ -26,6 +26,9 @@ pub struct ReplayOptions {
     pub until: Option<Goal>,
     /// Whether a damaged log ends at its last whole batch instead of being an error.
     pub until_damage: bool,
+    /// Whether to take digests of the state where the replay ends, for the summary. That takes a while: all of memory
+    /// is hashed.
+    pub end_digest: bool,
     /// Stops the replay when it is set. Who sets it kicks the engine too.
     pub stop: Arc<AtomicBool>,
 }

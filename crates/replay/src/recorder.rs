@@ -4,23 +4,23 @@ use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
 use outlive_engine::{EngineError, GuestRam, GuestTime, InstructionCount};
-use outlive_log::entry::{Check, End, Entry, Landmark, StateDigest};
+use outlive_log::entry::{Check, End, Entry, Hash, PageCheck, StateDigest};
 use outlive_log::header::Counting;
 use outlive_log::{LogSize, LogWriter, WriteError};
 use outlive_machine::world::{Input, Output, Patience, Place, Target, World};
 
 use crate::checks::Checks;
 use crate::conversion::{logged, marker};
+use crate::event_log::EventLog;
 use crate::pages::PageHistory;
 use crate::place::{certain_landmark, landmark};
+use crate::whole_state::Checking;
 
 /// A log holds the times of a live world in that world's steps, which is what makes them small.
 const _: () = assert!(outlive_machine::host::live::CLOCK_STEP == outlive_log::encoding::TIME_QUANTUM);
 
 /// How long a machine that is to stop may run on to a place that has a landmark.
 const STOP_PATIENCE: Duration = Duration::from_secs(1);
-/// A guest that will sleep for longer than this has its log written before.
-const LONG_SLEEP: Duration = Duration::from_secs(1);
 
 /// What a recording writes besides the events.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -46,20 +46,29 @@ pub enum RecordError<L: std::error::Error + 'static> {
     Engine(#[from] EngineError),
 }
 
+/// What there was before a recording begins.
+#[derive(Debug)]
+pub(crate) struct Beginning {
+    pub(crate) counting: Counting,
+    pub(crate) checks: Checks,
+    pub(crate) pages: PageHistory,
+    pub(crate) time: GuestTime,
+}
+
 /// Why a recording has stopped the machine.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Pause {
     /// A digest of the whole state is due.
-    Digest(Landmark),
+    Digest,
     /// Somebody wants the machine to stop.
-    End(Landmark),
+    End,
 }
 
 /// The world that records.
 #[derive(Debug)]
-pub struct Recorder<W> {
+pub struct Recorder<W, L = LogWriter> {
     live: W,
-    log: LogWriter,
+    log: L,
     counting: Counting,
     options: RecordOptions,
     checks: Checks,
@@ -73,18 +82,30 @@ pub struct Recorder<W> {
     stop_seen: OnceLock<Instant>,
 }
 
-impl<W: World> Recorder<W> {
+impl<W: World, L: EventLog> Recorder<W, L> {
     /// Records what `live` tells into `log`. `ram` is the machine's memory as it is at power-on.
-    pub fn new(live: W, log: LogWriter, counting: Counting, ram: GuestRam, options: RecordOptions) -> Self {
+    pub fn new(live: W, log: L, counting: Counting, ram: GuestRam, options: RecordOptions) -> Self {
+        let beginning = Beginning {
+            counting,
+            checks: Checks::from_power_on(),
+            pages: PageHistory::new(ram),
+            time: GuestTime::BOOT,
+        };
+        Self::going_on(live, log, beginning, options)
+    }
+
+    /// Records what `live` tells into `log`, which has entries already.
+    pub(crate) fn going_on(live: W, log: L, beginning: Beginning, options: RecordOptions) -> Self {
+        let Beginning { counting, checks, pages, time } = beginning;
         Self {
             live,
             log,
             counting,
             options,
-            checks: Checks::from_power_on(),
-            pages: PageHistory::new(ram),
+            checks,
+            pages,
             held: None,
-            time: GuestTime::BOOT,
+            time,
             deadline: None,
             next_digest: None,
             pause: None,
@@ -101,22 +122,12 @@ impl<W: World> Recorder<W> {
         self.pause
     }
 
-    pub(crate) fn counting(&self) -> Counting {
-        self.counting
-    }
-
-    pub(crate) fn checks(&self) -> &Checks {
-        &self.checks
-    }
-
-    pub(crate) fn pages(&mut self) -> &mut PageHistory {
-        &mut self.pages
-    }
-
     /// Writes the digest that was due, and goes on.
-    pub(crate) fn resume(&mut self, state: StateDigest) -> Result<(), WriteError> {
-        let instructions = state.instructions;
-        self.log.append(&Entry::Digest(Box::new(state)), instructions)?;
+    pub(crate) fn resume(&mut self, state: Option<StateDigest>) -> Result<(), WriteError> {
+        if let Some(state) = state {
+            let instructions = state.instructions;
+            self.log.append(&Entry::Digest(Box::new(state)), instructions)?;
+        }
         self.pause = None;
         // Taking a digest may take longer than the time to the next one.
         self.next_digest = None;
@@ -139,8 +150,8 @@ impl<W: World> Recorder<W> {
         if !stop && self.next_digest.is_none_or(|next| self.time < next) {
             return Ok(None);
         }
-        let here = landmark(at, self.counting)?;
-        Ok(here.map(if stop { Pause::End } else { Pause::Digest }))
+        let pause = if stop { Pause::End } else { Pause::Digest };
+        Ok(landmark(at, self.counting)?.map(|_| pause))
     }
 
     fn append(&mut self, at: &dyn Place, entry: &Entry) -> Result<(), RecordError<W::Error>> {
@@ -155,16 +166,32 @@ impl<W: World> Recorder<W> {
         }
     }
 
-    /// A guest that sleeps for long leaves nothing unwritten.
-    fn flush_before_sleep(&mut self) -> Result<(), RecordError<W::Error>> {
-        if self.deadline.is_none_or(|deadline| deadline - self.time > LONG_SLEEP) {
-            self.log.flush()?;
+    /// Cuts the log here if it wants that and if others can find the place again.
+    fn cut_log(&mut self, at: &mut dyn Place, patience: Patience) -> Result<(), RecordError<W::Error>> {
+        let until_deadline = self.deadline.map_or(Duration::MAX, |deadline| deadline - self.time);
+        let sleep = (patience == Patience::Wait).then_some(until_deadline);
+        if self.log.wants_cut(sleep) && landmark(at, self.counting)?.is_some() {
+            self.log.cut()?;
         }
         Ok(())
     }
 }
 
-impl<W: World> World for Recorder<W> {
+impl<W: World, L: EventLog> Checking for Recorder<W, L> {
+    fn counting(&self) -> Counting {
+        self.counting
+    }
+
+    fn checks(&self) -> &Checks {
+        &self.checks
+    }
+
+    fn look_at_memory(&mut self) -> (Hash, Vec<PageCheck>) {
+        self.pages.look()
+    }
+}
+
+impl<W: World, L: EventLog> World for Recorder<W, L> {
     type Error = RecordError<W::Error>;
 
     fn needs_landmarks(&self) -> bool {
@@ -191,9 +218,7 @@ impl<W: World> World for Recorder<W> {
         if self.pause.is_some() {
             return Ok(None);
         }
-        if patience == Patience::Wait {
-            self.flush_before_sleep()?;
-        }
+        self.cut_log(at, patience)?;
         let input = match self.held.take() {
             // What was told of the time meanwhile cannot be taken back.
             Some(Input::ClockTick(time)) => Some(Input::ClockTick(time.max(self.time))),

@@ -1,6 +1,6 @@
 //! A replay from power-on to its end.
 
-use outlive_engine::{Engine, EngineError, ExitNumber, InstructionCount, Landing};
+use outlive_engine::{Engine, ExitNumber, InstructionCount, Landing};
 use outlive_log::ReadError;
 use outlive_log::entry::{End, EndReason, Entry, StateDigest};
 use outlive_log::header::Counting;
@@ -14,7 +14,9 @@ use crate::pages::PageHistory;
 use crate::place::{Goal, landmark};
 use crate::registers;
 use crate::replayer::{Pause, ReplayError, Replayer};
+use crate::source::EntrySource;
 use crate::summary::{Digests, Summary};
+use crate::whole_state::{Checking, whole_state};
 
 /// How a replay ended.
 #[derive(Debug)]
@@ -44,7 +46,9 @@ pub enum ReplayEnd {
 ///
 /// # Errors
 /// When the machine does something else than the log says, and when the log or the engine fails.
-pub fn replay<E: Engine>(machine: &mut Machine<E, Replayer>) -> Result<Replayed, ReplayError> {
+pub fn replay<E: Engine, S: EntrySource>(
+    machine: &mut Machine<E, Replayer<S>>,
+) -> Result<Replayed, ReplayError> {
     let capabilities = machine.engine().capabilities();
     if machine.world().counting() == Counting::Steps && capabilities.landing != Landing::AnyInstruction {
         return Err(ReplayError::Landing(capabilities.engine));
@@ -81,7 +85,7 @@ pub fn replay<E: Engine>(machine: &mut Machine<E, Replayer>) -> Result<Replayed,
     }
 }
 
-fn run<E: Engine>(machine: &mut Machine<E, Replayer>) -> Result<Stop, ReplayError> {
+fn run<E: Engine, S: EntrySource>(machine: &mut Machine<E, Replayer<S>>) -> Result<Stop, ReplayError> {
     let goal = machine.world().options().until.filter(|_| machine.world().counting() == Counting::Steps);
     let stop = match goal {
         Some(Goal { exit, since_exit }) => {
@@ -103,7 +107,9 @@ fn run<E: Engine>(machine: &mut Machine<E, Replayer>) -> Result<Stop, ReplayErro
 }
 
 /// The log has no more entries, and no end.
-fn without_end<E: Engine>(machine: &mut Machine<E, Replayer>) -> Result<ReplayEnd, ReplayError> {
+fn without_end<E: Engine, S: EntrySource>(
+    machine: &mut Machine<E, Replayer<S>>,
+) -> Result<ReplayEnd, ReplayError> {
     if machine.world().was_interrupted() {
         return Ok(ReplayEnd::Interrupted);
     }
@@ -111,8 +117,8 @@ fn without_end<E: Engine>(machine: &mut Machine<E, Replayer>) -> Result<ReplayEn
 }
 
 /// `end`, unless the log is damaged behind the last entry.
-fn end_or_damage<E: Engine>(
-    machine: &mut Machine<E, Replayer>,
+fn end_or_damage<E: Engine, S: EntrySource>(
+    machine: &mut Machine<E, Replayer<S>>,
     end: ReplayEnd,
 ) -> Result<ReplayEnd, ReplayError> {
     let until_damage = machine.world().options().until_damage;
@@ -123,15 +129,20 @@ fn end_or_damage<E: Engine>(
     }
 }
 
-fn summary<E: Engine>(machine: &mut Machine<E, Replayer>, compared: u64) -> Result<Summary, ReplayError> {
-    let state = state(machine)?;
+fn summary<E: Engine, S: EntrySource>(
+    machine: &mut Machine<E, Replayer<S>>,
+    compared: u64,
+) -> Result<Summary, ReplayError> {
+    let counting = machine.world().counting();
+    let here = landmark(&mut machine.place(), counting)?;
+    let state = if machine.world().options().end_digest { whole_state(machine)? } else { None };
     let mut summary = counts(machine, compared);
-    summary.landmark = state.as_ref().map(|state| Goal::from(state.at).to_string());
+    summary.landmark = here.map(|here| Goal::from(here).to_string());
     summary.digests = state.as_ref().map(|state| Digests::of(state, machine.world().pages.is_some()));
     Ok(summary)
 }
 
-fn counts<E: Engine>(machine: &mut Machine<E, Replayer>, compared: u64) -> Summary {
+fn counts<E: Engine, S: EntrySource>(machine: &mut Machine<E, Replayer<S>>, compared: u64) -> Summary {
     let mut summary = Summary::of_machine(machine);
     summary.digests_compared = compared;
     summary.entries = machine.world_mut().entries().replayed();
@@ -139,35 +150,11 @@ fn counts<E: Engine>(machine: &mut Machine<E, Replayer>, compared: u64) -> Summa
     summary
 }
 
-/// The whole state; `None` where the engine cannot tell it.
-fn state<E: Engine>(machine: &mut Machine<E, Replayer>) -> Result<Option<StateDigest>, ReplayError> {
-    let counting = machine.world().counting();
-    let registers = match machine.place().state() {
-        Ok(registers) => registers,
-        Err(EngineError::Unsupported { .. }) => return Ok(None),
-        Err(error) => return Err(error.into()),
-    };
-    let Some(at) = landmark(&mut machine.place(), counting)? else { return Ok(None) };
-    let (memory, pages) = match &mut machine.world_mut().pages {
-        Some([_, found]) => found.look(),
-        None => ([0; 32], Vec::new()),
-    };
-    Ok(Some(StateDigest {
-        at,
-        time: machine.time(),
-        instructions: machine.instructions(),
-        running: machine.world().checks().running(),
-        registers,
-        memory,
-        devices: machine.devices_digest().0,
-        disks: machine.world().checks().disks(),
-        pages,
-    }))
-}
-
 /// Compares the state with the digest that is the next entry.
-fn compare_digest<E: Engine>(machine: &mut Machine<E, Replayer>) -> Result<(), ReplayError> {
-    if let Some(Entry::Digest(expected)) = machine.world_mut().entries().next().cloned() {
+fn compare_digest<E: Engine, S: EntrySource>(
+    machine: &mut Machine<E, Replayer<S>>,
+) -> Result<(), ReplayError> {
+    if let Some(Entry::Digest(expected)) = machine.world_mut().entries().fetch().cloned() {
         compare_state(machine, &expected)?;
         machine.world_mut().entries().take();
     }
@@ -175,13 +162,13 @@ fn compare_digest<E: Engine>(machine: &mut Machine<E, Replayer>) -> Result<(), R
 }
 
 /// Compares how the machine ended with the end that must be the next entry. Whether there was a state to compare.
-fn compare_end<E: Engine>(
-    machine: &mut Machine<E, Replayer>,
+fn compare_end<E: Engine, S: EntrySource>(
+    machine: &mut Machine<E, Replayer<S>>,
     stop: &Stop,
 ) -> Result<(EndReason, bool), ReplayError> {
     let reason = end_reason(stop);
     let exit = machine.exits();
-    match machine.world_mut().entries().next().cloned() {
+    match machine.world_mut().entries().fetch().cloned() {
         Some(Entry::End(end)) if (&end.reason, end.exit) == (&reason, exit) => {
             let End { reason, state, .. } = *end;
             if let Some(expected) = &state {
@@ -197,18 +184,22 @@ fn compare_end<E: Engine>(
     }
 }
 
-fn diverged<E: Engine>(machine: &mut Machine<E, Replayer>, found: String, exit: ExitNumber) -> ReplayError {
+fn diverged<E: Engine, S: EntrySource>(
+    machine: &mut Machine<E, Replayer<S>>,
+    found: String,
+    exit: ExitNumber,
+) -> ReplayError {
     let state = machine.place().state().ok();
     let place = format!("behind exit {}", exit.0);
     ReplayError::Divergence(machine.world_mut().divergence(found, place, state.as_ref()))
 }
 
-fn compare_state<E: Engine>(
-    machine: &mut Machine<E, Replayer>,
+fn compare_state<E: Engine, S: EntrySource>(
+    machine: &mut Machine<E, Replayer<S>>,
     expected: &StateDigest,
 ) -> Result<(), ReplayError> {
     let exit = machine.exits();
-    let Some(found) = state(machine)? else {
+    let Some(found) = whole_state(machine)? else {
         return Err(diverged(machine, "the guest stands within an instruction".to_owned(), exit));
     };
     if let Some([believed, _]) = &mut machine.world_mut().pages {

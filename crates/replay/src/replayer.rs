@@ -1,12 +1,14 @@
 //! The world that replays: it tells what a log says, and checks that the machine does what the log says.
 
+mod reporting;
+
 use std::cmp::Ordering;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic;
 
 use outlive_engine::{EngineError, GuestRam, GuestTime, VcpuState};
-use outlive_log::entry::{Check, EndReason, Entry, Landmark};
+use outlive_log::entry::{Check, EndReason, Entry, Hash, Landmark, PageCheck};
 use outlive_log::header::Counting;
 use outlive_log::{LogReader, ReadError};
 use outlive_machine::world::{Input, Output, Patience, Place, Target, World};
@@ -19,7 +21,9 @@ use crate::options::{CheckLevel, Outputs, ReplayOptions};
 use crate::pages::PageHistory;
 use crate::place::{certain_landmark, landmark};
 use crate::progress::Progress;
-use crate::registers;
+use crate::recorder::Beginning;
+use crate::source::EntrySource;
+use crate::whole_state::Checking;
 
 /// Why a replay cannot go on.
 #[derive(thiserror::Error, Debug)]
@@ -62,8 +66,8 @@ pub(crate) enum Pause {
 }
 
 /// The world that replays.
-pub struct Replayer {
-    entries: Entries,
+pub struct Replayer<S = LogReader> {
+    entries: Entries<S>,
     counting: Counting,
     outputs: Box<dyn Outputs>,
     options: ReplayOptions,
@@ -75,9 +79,9 @@ pub struct Replayer {
     progress: Arc<Progress>,
 }
 
-impl Replayer {
+impl<S: EntrySource> Replayer<S> {
     /// Replays `log`. `ram` is the machine's memory as it is at power-on.
-    pub fn new(log: LogReader, outputs: Box<dyn Outputs>, ram: GuestRam, options: ReplayOptions) -> Self {
+    pub fn new(log: S, outputs: Box<dyn Outputs>, ram: GuestRam, options: ReplayOptions) -> Self {
         let entries = Entries::new(log);
         let pages = (options.check >= CheckLevel::Memory).then(|| PageHistory::new(ram));
         let progress = Arc::new(Progress::default());
@@ -104,16 +108,15 @@ impl Replayer {
         self.pause
     }
 
-    pub(crate) fn entries(&mut self) -> &mut Entries {
+    pub(crate) fn entries(&mut self) -> &mut Entries<S> {
         &mut self.entries
     }
 
-    pub(crate) fn counting(&self) -> Counting {
-        self.counting
-    }
-
-    pub(crate) fn checks(&self) -> &Checks {
-        &self.checks
+    /// The source of the entries, and what has gone on, for a recording that goes on from here.
+    pub(crate) fn into_parts(self, ram: GuestRam, time: GuestTime) -> (S, Beginning) {
+        let pages = self.pages.map(|[_, found]| found).unwrap_or_else(|| PageHistory::new(ram));
+        let beginning = Beginning { counting: self.counting, checks: self.checks, pages, time };
+        (self.entries.into_source(), beginning)
     }
 
     pub(crate) fn options(&self) -> &ReplayOptions {
@@ -130,7 +133,7 @@ impl Replayer {
         {
             return Some(Pause::Goal);
         }
-        match self.entries.next() {
+        match self.entries.fetched() {
             None => Some(Pause::Exhausted),
             // The machine was stopped behind this exit, where no replay can find it.
             Some(Entry::End(end)) if end.reason == EndReason::Requested && end.state.is_none() => {
@@ -152,42 +155,9 @@ impl Replayer {
         entry
     }
 
-    /// The replay does not agree with the next entry.
-    pub(crate) fn divergence(
-        &mut self,
-        found: String,
-        place: String,
-        state: Option<&VcpuState>,
-    ) -> Box<Divergence> {
-        let expected = self.entries.next().map_or("the end of the log".to_owned(), Entry::to_string);
-        let entry = self.entries.number();
-        let [before, after] = self.entries.around();
-        let processor = state.map(|state| registers::listing(self.exit, state)).unwrap_or_default();
-        let (registers, pages) = (Vec::new(), Vec::new());
-        Box::new(Divergence { entry, expected, found, place, before, after, registers, pages, processor })
-    }
-
     /// Whether somebody wants the replay to stop.
     pub(crate) fn was_interrupted(&self) -> bool {
         self.options.stop.load(atomic::Ordering::Acquire)
-    }
-
-    /// The machine refuses what the last entry told it.
-    pub(crate) fn refused(&mut self, found: String) -> ReplayError {
-        let place = format!("behind exit {}", self.exit.0);
-        self.entries.step_back();
-        ReplayError::Divergence(self.divergence(found, place, None))
-    }
-
-    /// The guest is not where the next entry says.
-    fn misplaced(&mut self, at: &mut dyn Place, what: &str) -> ReplayError {
-        let place = match landmark(at, self.counting) {
-            Ok(Some(here)) => format!("landmark {here}"),
-            Ok(None) => format!("behind exit {}, within an instruction", at.exit().0),
-            Err(error) => return error.into(),
-        };
-        let state = at.state().ok();
-        ReplayError::Divergence(self.divergence(what.to_owned(), place, state.as_ref()))
     }
 
     /// Where the next entry's landmark is, seen from here.
@@ -214,7 +184,7 @@ impl Replayer {
 
     /// The landmark at which the next entry wants the machine to be asked for input.
     fn awaited(&self) -> Option<Landmark> {
-        match self.entries.next()? {
+        match self.entries.fetched()? {
             Entry::Input { at, .. } => Some(*at),
             Entry::Digest(state) => Some(state.at),
             Entry::End(end) if end.reason == EndReason::Requested => end.state.as_ref().map(|state| state.at),
@@ -224,7 +194,7 @@ impl Replayer {
 
     /// The guest has run further than it did before the next entry.
     fn has_run_away(&self, at: &dyn Place) -> bool {
-        let last_exit = match self.entries.next() {
+        let last_exit = match self.entries.fetched() {
             Some(Entry::Output { exit, .. }) => Some(*exit),
             Some(Entry::Interrupt { at, .. }) => Some(at.exit),
             Some(Entry::End(end)) => Some(end.exit),
@@ -236,7 +206,7 @@ impl Replayer {
 
     /// The next entry lands here: an input, or a stop.
     fn land(&mut self) -> Result<Option<Input>, ReplayError> {
-        match self.entries.next() {
+        match self.entries.fetched() {
             Some(Entry::Digest(_)) => self.pause = Some(Pause::Digest),
             Some(Entry::End(_)) => self.pause = Some(Pause::End),
             _ => {
@@ -254,7 +224,7 @@ impl Replayer {
 
     /// Takes the registers from the log that the next entry is to be compared with.
     fn expected_registers(&mut self) -> Option<Box<VcpuState>> {
-        match self.entries.next() {
+        match self.entries.fetch() {
             Some(Entry::Registers(_)) => match self.take() {
                 Some(Entry::Registers(registers)) => Some(registers),
                 _ => None,
@@ -262,29 +232,26 @@ impl Replayer {
             _ => None,
         }
     }
+}
 
-    /// Something differs at the next entry, whose registers the log may tell.
-    fn different(
-        &mut self,
-        at: &mut dyn Place,
-        found: String,
-        expected: Option<&VcpuState>,
-        state: Option<&VcpuState>,
-    ) -> ReplayError {
-        let place = match landmark(at, self.counting) {
-            Ok(Some(here)) => format!("landmark {here}"),
-            Ok(None) => format!("behind exit {}", at.exit().0),
-            Err(error) => return error.into(),
-        };
-        let mut divergence = self.divergence(found, place, state);
-        if let (Some(expected), Some(state)) = (expected, state) {
-            divergence.registers = registers::differences(expected, state);
+impl<S: EntrySource> Checking for Replayer<S> {
+    fn counting(&self) -> Counting {
+        self.counting
+    }
+
+    fn checks(&self) -> &Checks {
+        &self.checks
+    }
+
+    fn look_at_memory(&mut self) -> (Hash, Vec<PageCheck>) {
+        match &mut self.pages {
+            Some([_, found]) => found.look(),
+            None => ([0; 32], Vec::new()),
         }
-        ReplayError::Divergence(divergence)
     }
 }
 
-impl World for Replayer {
+impl<S: EntrySource> World for Replayer<S> {
     type Error = ReplayError;
 
     fn needs_landmarks(&self) -> bool {
@@ -292,13 +259,11 @@ impl World for Replayer {
     }
 
     fn stop_requested(&self) -> bool {
-        self.pause.is_some()
-            || self.entries.next().is_none()
-            || self.options.stop.load(atomic::Ordering::Acquire)
+        self.pause.is_some() || self.entries.has_ended() || self.options.stop.load(atomic::Ordering::Acquire)
     }
 
     fn read_time(&mut self, at: &mut dyn Place) -> Result<GuestTime, ReplayError> {
-        match self.entries.next() {
+        match self.entries.fetch() {
             Some(&Entry::Time(time)) => {
                 self.take();
                 Ok(time)
@@ -315,6 +280,7 @@ impl World for Replayer {
 
     fn next_input(&mut self, at: &mut dyn Place, patience: Patience) -> Result<Option<Input>, ReplayError> {
         self.exit = at.exit();
+        self.entries.fetch();
         let is_near = |landmark: Landmark| landmark.exit <= at.exit();
         let needs_landmark = self.awaited().is_some_and(is_near)
             || self.options.until.is_some_and(|goal| goal.exit <= at.exit());
@@ -339,6 +305,10 @@ impl World for Replayer {
     }
 
     fn next_landing(&self) -> Option<Target> {
+        if self.entries.is_open() {
+            // Whether there is something to be done here is not known: ask once more.
+            return Some(Target::Instructions(outlive_engine::InstructionCount(0)));
+        }
         if self.counting != Counting::Steps {
             return None;
         }
@@ -364,7 +334,7 @@ impl World for Replayer {
         };
         let expected = self.expected_registers();
         let found: Check = self.checks.output(at.exit(), &output, state.as_ref());
-        let same_kind = match self.entries.next() {
+        let same_kind = match self.entries.fetch() {
             Some(Entry::Output { exit, output: wanted, check }) => {
                 let same_kind = *exit == at.exit() && *wanted == marker(&output);
                 if same_kind && *check == found && has(expected.as_deref(), state.as_ref()) {
@@ -387,7 +357,7 @@ impl World for Replayer {
         let expected = self.expected_registers();
         let check = self.checks.interrupt(&here, vector, &state);
         let found = Entry::Interrupt { at: here, vector, check };
-        match self.entries.next() {
+        match self.entries.fetch() {
             Some(entry) if *entry == found && has(expected.as_deref(), Some(&state)) => {
                 self.take();
                 return Ok(());

@@ -1,4 +1,4 @@
-use std::fs;
+use std::fs::{self, File};
 
 use proptest::prelude::*;
 
@@ -115,7 +115,7 @@ fn after_an_error_nothing_more_is_written() {
     log.flush().unwrap();
     let length = fs::metadata(&path).unwrap().len();
     // A file that takes nothing: it is open for reading.
-    log.file = File::open(&path).unwrap();
+    log.file.file = File::open(&path).unwrap();
     log.append(&entry(), NONE).unwrap();
     assert!(matches!(log.flush(), Err(WriteError::Write { offset, .. }) if offset == length));
     assert!(matches!(log.append(&entry(), NONE), Err(WriteError::Failed)));

@@ -165,6 +165,7 @@ fn start(
         check: arguments.check.into(),
         until: arguments.until,
         until_damage: arguments.until_damage,
+        end_digest: true,
         stop,
     };
     let replayer = Replayer::new(log, Box::new(sink.clone()), ram.clone(), options);
