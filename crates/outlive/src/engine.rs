@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use outlive_engine::EngineKind;
+use outlive_engine::{Capabilities, EngineKind};
 use outlive_kvm::DEVICE;
 use outlive_kvm::probe::{Outcome, opens_windows};
 
@@ -15,6 +15,14 @@ pub(crate) fn choose(choice: EngineChoice) -> EngineKind {
         EngineChoice::Kvm => EngineKind::Kvm,
         EngineChoice::Soft => EngineKind::Soft,
         EngineChoice::Auto => doctor::automatic_engine(),
+    }
+}
+
+/// What an engine can promise, without making one.
+pub(crate) fn capabilities(engine: EngineKind) -> Capabilities {
+    match engine {
+        EngineKind::Kvm => outlive_kvm::CAPABILITIES,
+        EngineKind::Soft => outlive_soft::CAPABILITIES,
     }
 }
 

@@ -1,13 +1,16 @@
 //! The `outlive` command.
 
+mod arbiter;
 mod config;
 mod description;
 mod doctor;
 mod engine;
 mod failure;
 mod images;
+mod keys;
 mod live;
 mod log;
+mod pair;
 mod record;
 mod replay;
 mod run;
@@ -34,12 +37,25 @@ struct Arguments {
         global = true,
         value_name = "FILTER",
         env = "OUTLIVE_TRACE",
-        default_value = "warn,virtio_queue=off"
+        default_value = "warn,virtio_queue=off,outlive::pair=info"
     )]
     trace: String,
 
+    /// In what form that is told: lines for people, or lines of JSON for programs.
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
+    trace_format: TraceFormat,
+
     #[command(subcommand)]
     command: Command,
+}
+
+/// In what form events are told.
+#[derive(clap::ValueEnum, Clone, Copy, PartialEq, Eq)]
+enum TraceFormat {
+    /// A line for people.
+    Text,
+    /// A line of JSON with time stamps.
+    Json,
 }
 
 #[derive(Subcommand)]
@@ -75,6 +91,39 @@ enum Command {
     /// Look into event logs.
     #[command(subcommand)]
     Log(log::Command),
+    /// Run a guest that survives the death of this host: the side that runs it first.
+    ///
+    /// Waits for the backup, then starts the guest, and sends everything that the guest could not know by itself to the
+    /// backup. Nothing leaves the guest before the backup could reproduce it. If the backup is lost, this side goes on
+    /// alone, unprotected; if this side is lost, the backup goes on. SIGTERM hands the guest over to the backup.
+    ///
+    /// Exit status: as `run`, and 3 when the other side goes on.
+    #[command(after_help = "Examples:
+  outlive primary redis.toml --keys redis.keys --listen 192.0.2.1:7475
+  outlive primary guest-images/kv.toml --plain --listen 127.0.0.1:7475 --log primary.log")]
+    Primary(pair::primary::Arguments),
+    /// Run a guest that survives the death of this host: the side that takes over.
+    ///
+    /// Finds the primary, builds the same machine, and executes what the primary's guest does. When the primary is lost,
+    /// and the arbiter grants it, the guest goes on here. SIGTERM makes this side leave; the primary goes on alone.
+    ///
+    /// Exit status: as `run`, and 3 when the other side goes on.
+    #[command(after_help = "Examples:
+  outlive backup redis.toml --keys redis.keys --connect 192.0.2.1:7475
+  outlive backup guest-images/kv.toml --plain --connect 127.0.0.1:7475")]
+    Backup(pair::backup::Arguments),
+    /// Tell how the sides of pairs on this host stand.
+    #[command(after_help = "Examples:\n  outlive status\n  outlive status --json | jq .protected")]
+    Status(pair::status::Arguments),
+    /// Look into the directory that decides which side of a pair goes on.
+    #[command(subcommand)]
+    Arbiter(arbiter::Command),
+    /// Make the key file of a pair.
+    ///
+    /// Primary and backup know each other by it: both hosts need the same file, with mode 0600. Each pair should have its
+    /// own. Keys do not expire; to withdraw them, make new ones and restart both sides with them.
+    #[command(after_help = "Example:\n  outlive keys redis.keys && scp -p redis.keys other-host:")]
+    Keys(keys::Arguments),
     /// Find out what this host's KVM can really do, by running tiny guests on it.
     #[command(after_help = "Examples:\n  outlive doctor\n  outlive doctor --json | jq .verdict")]
     Doctor {
@@ -96,17 +145,30 @@ fn main() -> ExitCode {
 }
 
 fn start(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    let filter = EnvFilter::try_new(&arguments.trace).map_err(Failure::usage)?;
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal())
-        .init();
+    start_tracing(arguments)?;
     match &arguments.command {
         Command::Run(arguments) => run::run(arguments),
         Command::Record(arguments) => record::record(arguments),
         Command::Replay(arguments) => replay::replay(arguments),
         Command::Log(command) => log::look(command),
+        Command::Primary(arguments) => pair::primary::primary(arguments),
+        Command::Backup(arguments) => pair::backup::backup(arguments),
+        Command::Status(arguments) => pair::status::status(arguments),
+        Command::Arbiter(command) => arbiter::look(command),
+        Command::Keys(arguments) => keys::make(arguments),
         Command::Doctor { json } => doctor::doctor(*json),
     }
+}
+
+fn start_tracing(arguments: &Arguments) -> Result<(), Failure> {
+    let filter = EnvFilter::try_new(&arguments.trace).map_err(Failure::usage)?;
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
+    match arguments.trace_format {
+        TraceFormat::Text => subscriber.init(),
+        TraceFormat::Json => subscriber.json().init(),
+    }
+    Ok(())
 }

@@ -2,6 +2,7 @@
 //!
 //! Paths in it are relative to the file's own folder, so that it means the same from wherever it is used.
 
+mod pair;
 mod quantity;
 
 use std::fs;
@@ -13,8 +14,10 @@ use clap::ValueEnum;
 use outlive_machine::host::console::ConsoleConfig;
 use outlive_machine::host::tap::{InterfaceName, TapConfig};
 use outlive_machine::memory::RamSize;
+use outlive_replication::protocol::TimingError;
 use serde::Deserialize;
 
+pub(crate) use pair::Pair;
 pub(crate) use quantity::{HostAddress, MacAddress, MemorySize, Seed, TapName};
 
 /// A configuration file, read and checked.
@@ -46,6 +49,8 @@ pub(crate) struct Config {
     /// Network interfaces.
     #[serde(default)]
     pub(crate) network: Vec<Network>,
+    /// What the two sides of a pair agree on. Only they want it.
+    pub(crate) pair: Option<Pair>,
 }
 
 /// Which engine runs the guest.
@@ -121,6 +126,7 @@ impl Config {
         if let Console::File(path) = &mut self.console {
             resolve(path);
         }
+        self.pair.iter_mut().for_each(|pair| resolve(&mut pair.arbiter));
     }
 
     fn check(&self) -> Result<(), ConfigError> {
@@ -128,6 +134,9 @@ impl Config {
             (self.disk.len() + self.network.len(), outlive_machine::virtio::SLOT_IRQS.len());
         if devices > most {
             return Err(ConfigError::TooManyDevices { devices, most });
+        }
+        if let Some(pair) = &self.pair {
+            pair.timing().check()?;
         }
         Ok(())
     }
@@ -197,6 +206,9 @@ pub(crate) enum ConfigError {
         /// How many fit.
         most: usize,
     },
+    /// Times by which no pair can work.
+    #[error("the times in [pair] do not fit together")]
+    Timing(#[from] TimingError),
 }
 
 #[cfg(test)]
@@ -230,6 +242,11 @@ mod tests {
         let [network] = &config.network[..] else { panic!("{:?}", config.network) };
         assert_eq!(network.mac(0), [0x52, 0x54, 0, 0x12, 0x34, 0x56]);
         assert!(network.host_address.is_some() && network.bridge.is_some());
+        let pair = config.pair.unwrap();
+        assert_eq!((pair.name.0.as_str(), pair.arbiter.as_path()), ("redis", Path::new("/shared/outlive")));
+        let minimal =
+            parse("memory = \"2M\"\nkernel = \"x\"\n[pair]\nname = \"a\"\narbiter = \"b\"").unwrap();
+        assert_eq!(minimal.pair.unwrap().timing(), pair.timing(), "the example shows the defaults");
     }
 
     #[test]

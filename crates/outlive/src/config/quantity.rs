@@ -3,7 +3,9 @@
 use std::fmt;
 use std::net::Ipv4Addr;
 use std::str::FromStr;
+use std::time::Duration;
 
+use outlive_arbiter::{InvalidName, MachineName};
 use outlive_machine::host::tap::{InterfaceName, InvalidInterfaceName};
 use outlive_machine::memory::{MemoryError, RamSize};
 use serde::{Deserialize, Deserializer, de};
@@ -44,6 +46,43 @@ macro_rules! read_from_string {
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct MemorySize(pub(crate) RamSize);
 read_from_string!(MemorySize, "a size with its unit as a string, such as \"64M\" or \"1G\"");
+
+/// A stretch of time: a number and `ms` or `s`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Span(pub(crate) Duration);
+read_from_string!(Span, "a time with its unit as a string, such as \"200ms\" or \"1.5s\"");
+
+impl FromStr for Span {
+    type Err = InvalidSpan;
+
+    fn from_str(text: &str) -> Result<Self, InvalidSpan> {
+        let invalid = || InvalidSpan(text.to_owned());
+        let (number, unit) = match text.strip_suffix("ms") {
+            Some(number) => (number, 1e-3),
+            None => (text.strip_suffix('s').ok_or_else(invalid)?, 1.0),
+        };
+        let number: f64 = number.parse().map_err(|_| invalid())?;
+        Duration::try_from_secs_f64(number * unit).map(Self).map_err(|_| invalid())
+    }
+}
+
+/// Not a stretch of time.
+#[derive(thiserror::Error, Debug)]
+#[error("`{0}` is no time: give a number and its unit, such as \"200ms\" or \"1.5s\"")]
+pub(crate) struct InvalidSpan(String);
+
+/// The name of a virtual machine in an arbiter.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct PairName(pub(crate) MachineName);
+read_from_string!(PairName, "the name of a virtual machine as a string, such as \"redis\"");
+
+impl FromStr for PairName {
+    type Err = InvalidName;
+
+    fn from_str(text: &str) -> Result<Self, InvalidName> {
+        text.parse().map(Self)
+    }
+}
 
 /// The name of a network interface.
 #[derive(Clone, PartialEq, Eq, Debug)]

@@ -1,0 +1,115 @@
+//! `outlive primary` and `outlive backup`: the two sides of a pair.
+
+pub(crate) mod backup;
+mod control;
+mod mismatch;
+mod networks;
+pub(crate) mod primary;
+pub(crate) mod status;
+mod stopper;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context;
+use outlive_arbiter::{Arbiter, Claimant, DirectoryArbiter};
+use outlive_log::{Header, LogFile};
+use outlive_machine::host::disk::Sharing;
+use outlive_machine::machine::Stop;
+use outlive_replay::RecordOptions;
+use outlive_replication::driver::Outcome;
+use outlive_replication::protocol::StandDown;
+use outlive_replication::transport::{PairKeys, Security};
+
+use crate::config::{Config, Pair};
+use crate::failure::Failure;
+use crate::live::{Preparation, finish};
+use crate::record::check_log;
+
+/// The exit status of a side that stops because the other one goes on.
+const OTHER_SIDE_GOES_ON: u8 = 3;
+
+/// No digests on the way: each would stop the guest for as long as it takes to hash its memory.
+const RECORDING: RecordOptions = RecordOptions { digest_every: None, registers: false };
+
+/// What both commands take.
+#[derive(clap::Args, Debug)]
+pub(crate) struct Arguments {
+    /// The machine's configuration, a TOML file with a section `[pair]`.
+    config: PathBuf,
+    /// The key file of the pair, made by `outlive keys`: the same on both hosts.
+    #[arg(long, value_name = "FILE", required_unless_present = "plain")]
+    keys: Option<PathBuf>,
+    /// Do without keys. Only for two sides on one host: the address must be of the loopback.
+    #[arg(long, conflicts_with = "keys")]
+    plain: bool,
+    /// Keep the event log in this file too, to replay it later. It must not exist, unless --overwrite is given.
+    #[arg(long, value_name = "FILE")]
+    log: Option<PathBuf>,
+    /// Replace the log if there is one already.
+    #[arg(long, requires = "log")]
+    overwrite: bool,
+    /// The socket at which `outlive status` asks. Default: one in ${XDG_RUNTIME_DIR:-/run}/outlive.
+    #[arg(long, value_name = "SOCKET")]
+    control: Option<PathBuf>,
+}
+
+/// A side of a pair before there is a machine.
+struct Side {
+    preparation: Preparation,
+    pair: Pair,
+    security: Security,
+    claimant: Claimant,
+    arbiter: Arc<dyn Arbiter>,
+}
+
+impl Side {
+    /// Reads what the command line names. The disks are opened as a pair shares them.
+    fn of(arguments: &Arguments, role: &str, sharing: Sharing) -> Result<Self, Failure> {
+        let config = Config::read(&arguments.config).map_err(Failure::usage)?;
+        let missing = || anyhow::anyhow!("{} has no section [pair]", arguments.config.display());
+        let pair = config.pair.clone().ok_or_else(missing).map_err(Failure::usage)?;
+        let security = match &arguments.keys {
+            Some(file) => Security::Tls(PairKeys::read(file).map_err(Failure::usage)?),
+            None => Security::PlainOnLoopback,
+        };
+        if let Some(log) = &arguments.log {
+            check_log(log, arguments.overwrite, &config, &arguments.config).map_err(Failure::usage)?;
+        }
+        let preparation = Preparation::of_config(config, &arguments.config, sharing)?;
+        let claimant = Claimant::new(role).context("cannot draw an identity").map_err(Failure::runtime)?;
+        let arbiter = Arc::new(DirectoryArbiter::new(&pair.arbiter, pair.name.0.clone()));
+        Ok(Self { preparation, pair, security, claimant, arbiter })
+    }
+}
+
+/// Creates the log file, if one is wanted.
+fn create_log(arguments: &Arguments, header: &Header) -> Result<Option<LogFile>, Failure> {
+    let create = |log: &PathBuf| LogFile::create(log, header, arguments.overwrite);
+    arguments.log.as_ref().map(create).transpose().map_err(Failure::runtime)
+}
+
+/// Tells in the end how this side came to its own. `stop` says how its machine did, if it was live.
+fn end(outcome: Outcome, stop: Option<Stop>, signal: Option<u8>) -> Result<ExitCode, Failure> {
+    match outcome {
+        Outcome::Finished => stop.map_or(Ok(ExitCode::SUCCESS), |stop| finish(stop, signal)),
+        Outcome::StoodDown(StandDown::Left) => {
+            Ok(signal.map_or(ExitCode::SUCCESS, |signal| ExitCode::from(128 + signal)))
+        }
+        Outcome::StoodDown(StandDown::Lost) => Ok(ExitCode::from(OTHER_SIDE_GOES_ON)),
+        Outcome::StoodDown(StandDown::Diverged) => {
+            Err(Failure::runtime(anyhow::anyhow!("this side has diverged from the log and stands down")))
+        }
+        Outcome::OutputsFailed(error) => Err(Failure::runtime(error)),
+        Outcome::MachineGone => {
+            Err(Failure::runtime(anyhow::anyhow!("the machine has ended without a word")))
+        }
+    }
+}
+
+/// The folder for control sockets.
+fn runtime_folder() -> PathBuf {
+    let base = std::env::var_os("XDG_RUNTIME_DIR").filter(|path| Path::new(path).is_absolute());
+    base.map_or_else(|| PathBuf::from("/run"), PathBuf::from).join("outlive")
+}

@@ -1,0 +1,69 @@
+//! What the vCPU thread of a side holds: the ends of the queues to and from the driver.
+//!
+//! The vCPU never waits for the network. It puts outputs and batches into one queue, in order, and goes on; the driver
+//! takes them on a thread of its own. So the outputs in the queue before a batch are those that belong to it.
+//!
+//! * [`Outbox`]: where the outputs of a live machine go;
+//! * [`PairLog`]: where its recording goes, cut into batches;
+//! * [`Feed`]: where the entries of a machine that follows come from;
+//! * [`FollowerOutputs`]: where the outputs of such a machine go.
+
+mod feed;
+mod outbox;
+mod pace;
+mod pair_log;
+
+use outlive_machine::world::Output;
+use tokio::sync::mpsc::UnboundedSender;
+
+use crate::LogPosition;
+
+pub use feed::{Fed, Feed};
+pub use outbox::{FollowerOutputs, Outbox};
+pub use pace::Pace;
+pub use pair_log::PairLog;
+
+/// What a vCPU thread tells its driver.
+#[derive(Debug)]
+pub enum VcpuEvent<S> {
+    /// The machine has put something out. It belongs to the batch that is being made, or executed.
+    Output(Output),
+    /// A batch is whole. The machine stands between two turns.
+    Cut {
+        /// The batch, as `outlive_log::batch` tells.
+        bytes: Vec<u8>,
+        /// The entries of the log with it.
+        end: LogPosition,
+    },
+    /// A machine that follows has executed all entries up to here, the end of a batch.
+    Executed(LogPosition),
+    /// A machine that follows does something else than the log says.
+    Diverged(String),
+    /// A machine that followed stands at the log's end and goes live: outputs leave through this.
+    Live(Box<S>),
+    /// The guest has ended. The batch before was the last one.
+    Ended,
+    /// The machine was stopped. The batch before was the last one.
+    Stopped,
+}
+
+/// The vCPU thread's end of the queue to its driver.
+#[derive(Debug)]
+pub struct ToDriver<S>(UnboundedSender<VcpuEvent<S>>);
+
+impl<S> Clone for ToDriver<S> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<S> ToDriver<S> {
+    pub(crate) fn new(queue: UnboundedSender<VcpuEvent<S>>) -> Self {
+        Self(queue)
+    }
+
+    /// Tells the driver. Whether it is still there.
+    pub fn tell(&self, event: VcpuEvent<S>) -> bool {
+        self.0.send(event).is_ok()
+    }
+}
