@@ -346,7 +346,7 @@ impl<E: Engine, W: World> Machine<E, W> {
             Exit::Halt => return self.halt(),
             Exit::Shutdown => return Ok(Next::Stop(Stop::TripleFault(self.report()?))),
             Exit::InterruptWindow => self.note_window(),
-            Exit::Kicked => self.has_landmark = self.engine.capabilities().landing == Landing::AnyInstruction,
+            Exit::Kicked => self.has_landmark = self.lands_anywhere(),
             Exit::LimitReached => {}
             Exit::Unhandled(what) => {
                 let what = format!("{}: {}", what.name, what.detail);
@@ -376,7 +376,7 @@ impl<E: Engine, W: World> Machine<E, W> {
             // A kept register exits only with a value that the processor refuses.
             MsrBehaviour::Faults | MsrBehaviour::Kept => Answer::GeneralProtection,
         };
-        Ok(self.engine.answer(answer)?)
+        self.answer_msr(answer)
     }
 
     fn write_msr(&mut self, index: u32) -> Outcome<(), W> {
@@ -384,7 +384,20 @@ impl<E: Engine, W: World> Machine<E, W> {
             MsrBehaviour::Constant(_) => Answer::Done,
             MsrBehaviour::TimeStamp | MsrBehaviour::Faults | MsrBehaviour::Kept => Answer::GeneralProtection,
         };
+        self.answer_msr(answer)
+    }
+
+    /// A fault may not be delivered before the guest goes on. So an engine that stops at exits stands before the
+    /// instruction that faults, and one that stops anywhere in the handler: a place with two names has no landmark.
+    fn answer_msr(&mut self, answer: Answer) -> Outcome<(), W> {
+        if answer == Answer::GeneralProtection {
+            self.has_landmark = self.lands_anywhere();
+        }
         Ok(self.engine.answer(answer)?)
+    }
+
+    fn lands_anywhere(&self) -> bool {
+        self.engine.capabilities().landing == Landing::AnyInstruction
     }
 
     fn halt(&mut self) -> Outcome<Next, W> {

@@ -171,6 +171,15 @@ fn kicks_change_nothing_about_where_inputs_land() {
     assert_eq!(told(at_it), without, "a kick where the window is about to open");
 }
 
+#[test]
+fn nothing_lands_behind_an_exit_that_the_guest_takes_as_a_fault() {
+    // No register has this number.
+    let faults = || (Exit::MsrRead { index: 0x140 }, true);
+    assert_eq!(told([faults()]), [Told::MayLand(7, 0)]);
+    let behind = told([faults(), out(0x3ff, 0)]);
+    assert_eq!(behind, [Told::MayLand(7, 0), Told::MayLand(9, 0)]);
+}
+
 /// A world that has inputs for the place behind an interrupt, and wants to be asked there.
 struct Stubborn {
     inputs: usize,

@@ -25,7 +25,7 @@ use outlive_soft::SoftEngine;
 use super::control::ControlSocket;
 use super::networks::Networks;
 use super::stopper::Stopper;
-use super::{RECORDING, Side, create_log, end, mismatch};
+use super::{RECORDING, Side, create_log, end, mismatch, serve_to_the_end};
 use crate::config::{Config, EngineChoice};
 use crate::description::Description;
 use crate::engine;
@@ -258,10 +258,10 @@ impl LiveHost {
         });
         tracing::warn!(target: outlive_replication::TARGET, event = "live", "the guest is live on this host");
         machine.reissue_disk_requests().map_err(Failure::runtime)?;
-        let (recorded, world) = outlive_replay::record(machine).map_err(Failure::runtime)?;
+        let (stop, world) = serve_to_the_end(machine);
         let outcome = driver.join();
         drop(world);
-        end(outcome, Some(recorded.stop), signals.received())
+        end(outcome, Some(stop), signals.received())
     }
 
     /// The guest has ended where the log says so, but the primary did not live to let its last outputs out.

@@ -14,10 +14,12 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use outlive_arbiter::{Arbiter, Claimant, DirectoryArbiter};
+use outlive_engine::Engine;
 use outlive_log::{Header, LogFile};
 use outlive_machine::host::disk::Sharing;
-use outlive_machine::machine::Stop;
-use outlive_replay::RecordOptions;
+use outlive_machine::machine::{Machine, Stop};
+use outlive_machine::world::World;
+use outlive_replay::{EventLog, RecordOptions, Recorder};
 use outlive_replication::driver::Outcome;
 use outlive_replication::protocol::StandDown;
 use outlive_replication::transport::{PairKeys, Security};
@@ -90,21 +92,39 @@ fn create_log(arguments: &Arguments, header: &Header) -> Result<Option<LogFile>,
     arguments.log.as_ref().map(create).transpose().map_err(Failure::runtime)
 }
 
-/// Tells in the end how this side came to its own. `stop` says how its machine did, if it was live.
-fn end(outcome: Outcome, stop: Option<Stop>, signal: Option<u8>) -> Result<ExitCode, Failure> {
-    match outcome {
-        Outcome::Finished => stop.map_or(Ok(ExitCode::SUCCESS), |stop| finish(stop, signal)),
-        Outcome::StoodDown(StandDown::Left) => {
-            Ok(signal.map_or(ExitCode::SUCCESS, |signal| ExitCode::from(128 + signal)))
-        }
-        Outcome::StoodDown(StandDown::Lost) => Ok(ExitCode::from(OTHER_SIDE_GOES_ON)),
-        Outcome::StoodDown(StandDown::Diverged) => {
-            Err(Failure::runtime(anyhow::anyhow!("this side has diverged from the log and stands down")))
-        }
-        Outcome::OutputsFailed(error) => Err(Failure::runtime(error)),
-        Outcome::MachineGone => {
+/// Runs a machine that is live to its end. How it stopped, and its world if there is still one, to be dropped when the
+/// driver has come to its end too.
+fn serve_to_the_end<E: Engine, W: World, L: EventLog>(
+    machine: Machine<E, Recorder<W, L>>,
+) -> (Result<Stop, Failure>, Option<W>) {
+    match outlive_replay::record(machine) {
+        Ok((recorded, world)) => (Ok(recorded.stop), Some(world)),
+        Err(error) => (Err(Failure::runtime(error)), None),
+    }
+}
+
+/// Tells in the end how this side came to its own. `stop` says how its machine did, if it was live. A machine whose driver
+/// has let go before it fails too, and that is no news.
+fn end(
+    outcome: Outcome,
+    stop: Option<Result<Stop, Failure>>,
+    signal: Option<u8>,
+) -> Result<ExitCode, Failure> {
+    match (outcome, stop) {
+        (Outcome::Finished, None) => Ok(ExitCode::SUCCESS),
+        (Outcome::Finished, Some(stop)) => finish(stop?, signal),
+        (Outcome::MachineGone, Some(Err(failure))) => Err(failure),
+        (Outcome::MachineGone, _) => {
             Err(Failure::runtime(anyhow::anyhow!("the machine has ended without a word")))
         }
+        (Outcome::StoodDown(StandDown::Left), _) => {
+            Ok(signal.map_or(ExitCode::SUCCESS, |signal| ExitCode::from(128 + signal)))
+        }
+        (Outcome::StoodDown(StandDown::Lost), _) => Ok(ExitCode::from(OTHER_SIDE_GOES_ON)),
+        (Outcome::StoodDown(StandDown::Diverged), _) => {
+            Err(Failure::runtime(anyhow::anyhow!("this side has diverged from the log and stands down")))
+        }
+        (Outcome::OutputsFailed(error), _) => Err(Failure::runtime(error)),
     }
 }
 

@@ -19,7 +19,7 @@ use outlive_soft::SoftEngine;
 
 use super::control::ControlSocket;
 use super::stopper::Stopper;
-use super::{RECORDING, Side, create_log, end};
+use super::{RECORDING, Side, create_log, end, serve_to_the_end};
 use crate::config::Pair;
 use crate::description::Description;
 use crate::engine;
@@ -100,19 +100,11 @@ fn start(
 
     let world = LiveWorld::new(inputs, outbox);
     let recorder = Recorder::new(world, log, header.counting, ram.clone(), RECORDING);
-    let recorded = outlive_replay::record(Machine::new(engine, recorder, board));
-    match recorded {
-        Ok((recorded, world)) => {
-            let outcome = driver.join();
-            drop(world);
-            end(outcome, Some(recorded.stop), signals.received())
-        }
-        Err(error) => {
-            // Without its machine the driver lets go, and the backup takes over.
-            driver.join();
-            Err(Failure::runtime(error))
-        }
-    }
+    let (stop, world) = serve_to_the_end(Machine::new(engine, recorder, board));
+    // Without its machine the driver lets go, and the backup takes over.
+    let outcome = driver.join();
+    drop(world);
+    end(outcome, Some(stop), signals.received())
 }
 
 fn watch_signals(stopper: &Stopper) -> Result<SignalWatch, Failure> {
