@@ -40,7 +40,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     side: super::Arguments,
     /// Where the primary waits.
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = super::address)]
     connect: String,
     /// Tell digests of the whole state when going live, to be compared with a replay of the primary's log. The guest
     /// stands still meanwhile.

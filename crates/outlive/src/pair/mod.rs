@@ -86,6 +86,16 @@ impl Side {
     }
 }
 
+/// An address on the command line: a host and a port.
+fn address(text: &str) -> Result<String, String> {
+    let port =
+        text.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
+    match port {
+        Some(Ok(_)) => Ok(text.to_owned()),
+        _ => Err("a host and a port were expected, such as 192.0.2.1:7475".to_owned()),
+    }
+}
+
 /// Creates the log file, if one is wanted.
 fn create_log(arguments: &Arguments, header: &Header) -> Result<Option<LogFile>, Failure> {
     let create = |log: &PathBuf| LogFile::create(log, header, arguments.overwrite);
@@ -132,4 +142,19 @@ fn end(
 fn runtime_folder() -> PathBuf {
     let base = std::env::var_os("XDG_RUNTIME_DIR").filter(|path| Path::new(path).is_absolute());
     base.map_or_else(|| PathBuf::from("/run"), PathBuf::from).join("outlive")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_has_a_host_and_a_port() {
+        for good in ["192.0.2.1:7475", "[2001:db8::1]:7475", "other-host:1", "localhost:0"] {
+            assert_eq!(address(good).as_deref(), Ok(good));
+        }
+        for bad in ["", "nowhere", ":7475", "host:", "host:port", "host:70000"] {
+            assert!(address(bad).is_err(), "{bad}");
+        }
+    }
 }

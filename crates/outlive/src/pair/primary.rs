@@ -34,7 +34,7 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     side: super::Arguments,
     /// Where to wait for the backup: an address of this host and a port.
-    #[arg(long, value_name = "HOST:PORT")]
+    #[arg(long, value_name = "HOST:PORT", value_parser = super::address)]
     listen: String,
 }
 
