@@ -49,9 +49,7 @@ macro_rules! on_each_engine {
         $(fn $name($engine: $crate::harness::Engine) $body)*
 
         mod on_kvm {
-            $(#[test] fn $name() {
-                $crate::harness::through_forgotten_shadows(|| super::$name($crate::harness::Engine::Kvm));
-            })*
+            $(#[test] fn $name() { super::$name($crate::harness::Engine::Kvm); })*
         }
 
         mod on_soft {
@@ -113,9 +111,8 @@ pub(crate) fn faults_words(engine: Engine) -> &'static str {
         "step=1 shadow=1"
     } else if in_lab() {
         // The lab's emulator gets these wrong itself: the error code for an absent gate, the P bit of a
-        // fault by a reserved bit, and the exception of a push to a non-canonical address. It also forgets
-        // the shadow of STI over an exit, so a race between a timer and STI; HLT may be lost: no waits.
-        "step=1 shadow=1 waits=0 skip=gate,reserved,stack"
+        // fault by a reserved bit, and the exception of a push to a non-canonical address.
+        "step=1 shadow=1 skip=gate,reserved,stack"
     } else if kvm_runs_linux() {
         "step=1 shadow=1"
     } else {

@@ -100,11 +100,6 @@ impl Guest {
         self.folder.path()
     }
 
-    /// Its kernel.
-    pub(crate) fn kernel(&self) -> &Path {
-        &self.kernel
-    }
-
     /// The images of its disks.
     pub(crate) fn disks(&self) -> &[PathBuf] {
         &self.disks

@@ -3,7 +3,6 @@
 #![allow(dead_code, unused_imports, reason = "each of the programs that include this uses a part of it")]
 
 mod engine;
-mod forgotten_shadow;
 mod guest;
 mod kv;
 mod lab;
@@ -13,7 +12,6 @@ mod process;
 pub(crate) use engine::{
     Engine, doctor_json, faults_words, in_lab, kvm_at_hand, kvm_records, kvm_runs_linux, on_each_engine,
 };
-pub(crate) use forgotten_shadow::{blame_forgotten_shadow, through_forgotten_shadows};
 pub(crate) use guest::{Guest, checkout, image};
 pub(crate) use kv::{ask, connect, kv};
 pub(crate) use lab::run_in_lab;

@@ -8,7 +8,7 @@ use std::process::Command;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::harness::{Engine, Finished, OUTLIVE, blame_forgotten_shadow, finish, in_lab};
+use crate::harness::{Engine, Finished, OUTLIVE, finish, in_lab};
 use crate::log_file::LogFile;
 use crate::recording::{Recording, summary};
 
@@ -87,15 +87,7 @@ impl Recording {
 
     /// Replays this on an engine, to whatever end.
     pub(crate) fn replayed(&self, engine: Engine, options: &[&str]) -> Replayed {
-        self.blame(self.log.replayed(engine, options))
-    }
-
-    /// A divergence may be the fault of the lab's emulator. Then the test begins anew.
-    fn blame(&self, replayed: Replayed) -> Replayed {
-        if replayed.finished.status != Some(0) {
-            blame_forgotten_shadow(&replayed.summary, self.guest.kernel());
-        }
-        replayed
+        self.log.replayed(engine, options)
     }
 
     /// Replays this on an engine and compares: the state in the end, the console, the disks.
@@ -108,7 +100,7 @@ impl Recording {
             command.args(["--check", "registers"]);
         }
         let disks = self.with_disks(&mut command, folder.path());
-        let replayed = self.blame(run(&mut command));
+        let replayed = run(&mut command);
         assert_eq!(replayed.finished.status, Some(0), "{engine:?}: {:?}", replayed.finished);
         self.compare_summaries(&replayed.summary, engine, comparison);
         assert!(self.console == replayed.finished.output, "console on {engine:?}: {:?}", replayed.finished);

@@ -41,13 +41,12 @@ pub enum Stop {
 
 impl KvmEngine {
     /// Says when the guest shall stop by itself. [`run_debugged`](Self::run_debugged) returns then;
-    /// [`run`](outlive_engine::Engine::run) takes such a stop for an error.
+    /// [`run`](outlive_engine::Engine::run) takes such a stop for an error. Not to be used where an interrupt window is wanted.
     ///
     /// # Errors
     /// When the host refuses.
     pub fn set_guest_debug(&mut self, control: &DebugControl) -> Result<(), EngineError> {
-        let debug = convert(control);
-        self.progress.vcpu.set_guest_debug(&debug).map_err(host("control debugging"))?;
+        self.progress.vcpu.set_guest_debug(&debug_registers(control)).map_err(host("control debugging"))?;
         self.progress.changed();
         Ok(())
     }
@@ -62,7 +61,8 @@ impl KvmEngine {
     }
 }
 
-fn convert(control: &DebugControl) -> kvm_guest_debug {
+/// What KVM is to be told.
+pub(crate) fn debug_registers(control: &DebugControl) -> kvm_guest_debug {
     let mut debug = kvm_guest_debug::default();
     let mut dr7 = DR7_BASE;
     for (number, address) in control.breakpoints.iter().enumerate() {
@@ -86,13 +86,13 @@ mod tests {
 
     #[test]
     fn nothing_asked_for_turns_debugging_off() {
-        assert_eq!(convert(&DebugControl::default()).control, 0);
+        assert_eq!(debug_registers(&DebugControl::default()).control, 0);
     }
 
     #[test]
     fn each_breakpoint_has_its_own_enable_bit() {
         let breakpoints = [None, Some(0x1000), None, Some(0x2000)];
-        let debug = convert(&DebugControl { single_step: false, breakpoints });
+        let debug = debug_registers(&DebugControl { single_step: false, breakpoints });
         assert_eq!(debug.arch.debugreg[7], DR7_BASE | 1 << 2 | 1 << 6);
         assert_eq!(debug.arch.debugreg[..4], [0, 0x1000, 0, 0x2000]);
         assert_eq!(debug.control, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_USE_HW_BP);

@@ -14,6 +14,7 @@ use crate::exits::{Seen, unexpected_debug};
 use crate::host::{DEVICE, Host};
 use crate::kick::{Kick, Runner};
 use crate::progress::{Progress, Wanted};
+use crate::shadow::ShadowKeeping;
 use crate::state;
 use crate::vm::Vm;
 
@@ -35,6 +36,7 @@ pub struct KvmEngine {
     kick: Arc<Kick>,
     /// The thread that ran the vCPU last.
     runner: Option<Runner>,
+    pub(crate) shadows: ShadowKeeping,
     pub(crate) vm: Vm,
 }
 
@@ -57,7 +59,8 @@ impl KvmEngine {
         let progress = Progress::new(vm.vcpu()?, vm.run_size());
         let kick = Kick::new()
             .map_err(|source| KvmError::Process { operation: "set up a signal for kicks", source })?;
-        Ok(Self { progress, activity: Activity::Running, kick, runner: None, vm })
+        let shadows = ShadowKeeping::unknown(&host.device);
+        Ok(Self { progress, activity: Activity::Running, kick, runner: None, shadows, vm })
     }
 
     /// Starts or stops keeping the list of pages that the guest writes to (api.rst 4.8).
@@ -113,7 +116,10 @@ impl KvmEngine {
     }
 
     fn advance(&mut self) -> Result<Stop, EngineError> {
-        let seen = self.progress.advance()?;
+        let mut seen = self.progress.advance()?;
+        if seen == Seen::InterruptWindow && self.lacks_its_shadow()? {
+            seen = self.go_on_behind_shadow()?;
+        }
         Ok(match seen {
             Seen::Debug(stop) => Stop::Debug(stop),
             Seen::Halt => {

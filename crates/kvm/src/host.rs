@@ -3,7 +3,7 @@
 use std::ffi::CString;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use kvm_bindings::{
     KVM_API_VERSION, KVM_CAP_DEBUGREGS, KVM_CAP_DISABLE_QUIRKS2, KVM_CAP_ENFORCE_PV_FEATURE_CPUID,
@@ -87,6 +87,8 @@ pub struct HostReport {
 #[derive(Debug)]
 pub struct Host {
     pub(crate) kvm: Kvm,
+    /// Where it was opened.
+    pub(crate) device: PathBuf,
 }
 
 impl Host {
@@ -97,7 +99,7 @@ impl Host {
     pub fn open(path: &Path) -> Result<Self, KvmError> {
         let kvm = open_device(path)?;
         check_version(&kvm)?;
-        let host = Self { kvm };
+        let host = Self { kvm, device: path.to_owned() };
         match host.report().capabilities.iter().find(|one| one.required && one.value <= 0) {
             None => Ok(host),
             Some(missing) => {
@@ -111,7 +113,7 @@ impl Host {
     /// # Errors
     /// When it cannot be opened.
     pub fn check(path: &Path) -> Result<HostReport, KvmError> {
-        Ok(Self { kvm: open_device(path)? }.report())
+        Ok(Self { kvm: open_device(path)?, device: path.to_owned() }.report())
     }
 
     fn report(&self) -> HostReport {

@@ -26,6 +26,7 @@ mod msr_filter;
 pub mod probe;
 mod progress;
 mod run_page;
+mod shadow;
 mod state;
 #[cfg(test)]
 mod testing;

@@ -68,6 +68,11 @@ impl Vm {
         Ok(vcpu)
     }
 
+    /// The guest's RAM.
+    pub(crate) fn memory(&self) -> &GuestRam {
+        &self.memory
+    }
+
     /// The size of the page that the vCPU shares with KVM.
     pub(crate) fn run_size(&self) -> usize {
         self.fd.run_size()

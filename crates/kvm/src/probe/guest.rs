@@ -66,7 +66,6 @@ pub(crate) const RFLAGS: u64 = 2;
 #[cfg(test)]
 pub(crate) const RFLAGS_TF: u64 = 1 << 8;
 /// RFLAGS.IF.
-#[cfg(test)]
 pub(crate) const RFLAGS_IF: u64 = 1 << 9;
 
 /// Where the guest's code starts.

@@ -1,8 +1,8 @@
 //! When interrupts are taken.
 
-use outlive_engine::{AccessSize, Engine, Exit};
+use outlive_engine::{AccessSize, Engine, Exit, InterruptShadow};
 
-use super::guest::{KERNEL, Ring};
+use super::guest::{KERNEL, RFLAGS_IF, Ring};
 use super::trial::{Trial, Trouble, unexpected};
 use crate::host::Host;
 
@@ -34,27 +34,30 @@ pub(super) fn window(host: &Host) -> Result<(), Trouble> {
 }
 
 /// How many instructions behind STI the window opens; `None` if the guest halts before.
-///
-/// The guest goes through its code twice, and the window is wanted the second time. An emulated host, such as
-/// the lab's, takes long over code that it has not seen before. An interrupt of its own that comes meanwhile
-/// makes it leave the guest in the shadow of STI, and it does not restore the shadow when it comes back.
 fn one_window(host: &Host) -> Result<Option<u64>, Trouble> {
-    let mut code = vec![0xb9, 2, 0, 0, 0]; // mov ecx, 2
-    let again = code.len();
-    code.extend([0xe6, 0x80, 0xfb]); // out 0x80, al; sti
+    let mut code = vec![0xe6, 0x80, 0xfb]; // out 0x80, al; sti
     let behind_sti = KERNEL + code.len() as u64;
     code.extend([0x90; BEHIND]); // nop
-    code.extend([0xfa, 0xff, 0xc9, 0x75]); // cli; dec ecx; jnz
-    code.push((again as u8).wrapping_sub(code.len() as u8 + 1)); // to the OUT
     code.push(0xf4); // hlt
     let mut trial = Trial::new(host, Ring::Kernel, &code)?;
-    for _ in 0..2 {
-        trial.expect(&Exit::PortWrite { port: 0x80, size: AccessSize::Byte, value: 0 })?;
-    }
+    trial.expect(&Exit::PortWrite { port: 0x80, size: AccessSize::Byte, value: 0 })?;
     trial.guest.engine.set_interrupt_window(true);
     match trial.run()? {
         Exit::InterruptWindow => Ok(Some(trial.state()?.rip.wrapping_sub(behind_sti))),
         Exit::Halt => Ok(None),
         exit => Err(Trouble::Failed(unexpected(&exit, &Exit::InterruptWindow))),
     }
+}
+
+/// Whether a guest that is entered in the shadow of STI has lost it: see module `shadow`.
+pub(super) fn forgets_shadow(host: &Host) -> Result<bool, Trouble> {
+    // nop; nop; hlt
+    let mut trial = Trial::new(host, Ring::Kernel, &[0x90, 0x90, 0xf4])?;
+    trial.guest.change(|state| {
+        state.rflags |= RFLAGS_IF;
+        state.shadow = InterruptShadow::Sti;
+    })?;
+    trial.guest.engine.set_interrupt_window(true);
+    let exit = trial.run()?;
+    Ok(exit == Exit::InterruptWindow && trial.state()?.rip == KERNEL)
 }

@@ -204,25 +204,21 @@ pub fn probe_all(path: &Path) -> Vec<ProbeReport> {
     std::iter::once(opened).chain(others).collect()
 }
 
-/// How often a host is asked whether it opens windows as it must. One that does not never does; an emulated one may
-/// forget the shadow of STI, once in some thousand times.
-const WINDOW_TRIALS: usize = 4;
-
 /// Whether interrupt windows open where they must, so that a replay finds the places again at which inputs landed:
-/// carries out that one probe, until it passes.
+/// carries out that one probe.
 pub fn opens_windows(path: &Path) -> Outcome {
-    let host = match Host::open(path) {
-        Ok(host) => host,
-        Err(error) => return Outcome::Unavailable(error.to_string()),
-    };
-    let mut seen = outcome(interrupts::window(&host));
-    for _ in 1..WINDOW_TRIALS {
-        if seen == Outcome::Passed {
-            break;
-        }
-        seen = outcome(interrupts::window(&host));
+    match Host::open(path) {
+        Ok(host) => outcome(interrupts::window(&host)),
+        Err(error) => Outcome::Unavailable(error.to_string()),
     }
-    seen
+}
+
+/// Whether the KVM at `path` forgets the shadow of STI of a guest that it enters; else why that cannot be told.
+pub(crate) fn forgets_shadows(path: &Path) -> Result<bool, String> {
+    let host = Host::open(path).map_err(|error| error.to_string())?;
+    interrupts::forgets_shadow(&host).map_err(|trouble| match trouble {
+        Trouble::Failed(why) | Trouble::Unavailable(why) => why,
+    })
 }
 
 /// What the host's KVM is good for, by the reports of [`probe_all`].
