@@ -4,8 +4,9 @@ use std::fmt;
 use std::str::FromStr;
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use time::{Month, OffsetDateTime};
+
+use crate::text::as_text;
 
 /// A date and time of day in UTC, in whole seconds, of the years 0 to 9999, by the clock of the host that wrote it.
 ///
@@ -65,17 +66,7 @@ fn parse(text: &str) -> Option<Date> {
     Some(Date(OffsetDateTime::new_utc(date, clock)))
 }
 
-impl Serialize for Date {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Date {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-    }
-}
+as_text!(Date);
 
 #[cfg(test)]
 mod tests {

@@ -5,7 +5,8 @@ use std::io;
 use std::str::FromStr;
 
 use rustix::rand::{GetRandomFlags, getrandom};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use crate::text::as_text;
 
 /// 128 random bits. As text, 32 hexadecimal digits in lower case.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,17 +54,7 @@ impl FromStr for Identity {
     }
 }
 
-impl Serialize for Identity {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-impl<'de> Deserialize<'de> for Identity {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-    }
-}
+as_text!(Identity);
 
 #[cfg(test)]
 mod tests {

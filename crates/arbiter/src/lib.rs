@@ -94,6 +94,7 @@ mod error;
 mod generation;
 mod identity;
 mod name;
+mod text;
 
 pub use arbiter::{Arbiter, Claim};
 pub use claimant::Claimant;

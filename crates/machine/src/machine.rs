@@ -22,16 +22,18 @@ use outlive_engine::{
     Activity, Answer, Engine, EngineError, Exit, ExitNumber, GuestTime, InstructionCount, Landing, RunLimit,
 };
 
-use crate::board::{Board, EndRequest};
+use crate::board::Board;
 use crate::report::GuestReport;
 use crate::world::{Input, Patience, Target, World};
 
 mod going_live;
 mod place;
 mod state;
+mod stop;
 
 use place::{Here, Progress};
 pub use state::{MachineState, RestoreError, StateError};
+pub use stop::{MachineError, Stop};
 
 /// RFLAGS.IF.
 const INTERRUPTS_ENABLED: u64 = 1 << 9;
@@ -49,52 +51,6 @@ pub struct Machine<E, W> {
     time: GuestTime,
     deadline: Option<GuestTime>,
     has_landmark: bool,
-}
-
-/// How a machine came to its end.
-#[derive(Debug)]
-pub enum Stop {
-    /// The guest halted its processor with interrupts off.
-    PowerOff,
-    /// The guest asked for a reset.
-    Reset,
-    /// A test guest ended itself with this number; 0 means success.
-    DebugExit(u8),
-    /// The world asked for it.
-    Requested,
-    /// The machine got where [`Machine::run_until`] was to bring it.
-    Reached,
-    /// A triple fault.
-    TripleFault(Box<GuestReport>),
-    /// The guest did something that the table of non-determinism refuses.
-    Refused {
-        /// What it was.
-        what: String,
-        /// Where.
-        report: Box<GuestReport>,
-    },
-}
-
-/// Why a machine cannot go on, through no fault of its guest's.
-#[derive(thiserror::Error, Debug)]
-pub enum MachineError<W: std::error::Error + 'static> {
-    /// The engine.
-    #[error(transparent)]
-    Engine(#[from] EngineError),
-    /// The world.
-    #[error(transparent)]
-    World(W),
-    /// The world told an earlier time than before.
-    #[error("guest time cannot go back from {} to {} nanoseconds", from.nanoseconds(), to.nanoseconds())]
-    TimeWentBack {
-        /// What time it was.
-        from: GuestTime,
-        /// What the world told.
-        to: GuestTime,
-    },
-    /// An input that does not fit the machine.
-    #[error("the machine was given an input that does not fit it")]
-    Input(#[source] crate::board::InputError),
 }
 
 /// What a turn of the loop needs to know after an exit.
@@ -412,15 +368,6 @@ impl<E: Engine, W: World> Machine<E, W> {
 
     fn report(&mut self) -> Outcome<Box<GuestReport>, W> {
         Ok(Box::new(GuestReport::new(&mut self.engine, self.board.ram(), self.progress.exits())?))
-    }
-}
-
-impl From<EndRequest> for Stop {
-    fn from(request: EndRequest) -> Self {
-        match request {
-            EndRequest::Reset => Self::Reset,
-            EndRequest::DebugExit(number) => Self::DebugExit(number),
-        }
     }
 }
 

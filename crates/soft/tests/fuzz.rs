@@ -1,73 +1,26 @@
-//! The bodies of the fuzz targets (`crates/soft/fuzz`) with the stable compiler: on random bytes, and on those
-//! with which a fuzzer once found something.
-//!
-//! The tests on random bytes print their seed; with `OUTLIVE_SEED=<seed>` they make the same cases again.
-//! `PROPTEST_CASES=<count>` sets how many each of them makes.
+//! The bodies of the fuzz targets (`crates/soft/fuzz`) with the stable compiler: see [`fuzzing`].
 
-use std::path::Path;
-
+use fuzzing::{on_random_bytes, on_regressions};
 use proptest::collection::vec;
-use proptest::prelude::any;
-use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+use proptest::prelude::{Strategy, any};
 
+#[path = "../../../tests/fuzzing/mod.rs"]
+mod fuzzing;
 #[path = "../fuzz/world/mod.rs"]
 mod world;
 
-/// The body of a fuzz target.
-type Body = fn(&[u8]);
-
-/// The seed that the environment names, or a new one.
-fn seed() -> u64 {
-    match std::env::var("OUTLIVE_SEED") {
-        Ok(text) => {
-            let digits = text.strip_prefix("0x").expect("OUTLIVE_SEED begins with 0x");
-            u64::from_str_radix(digits, 16).expect("OUTLIVE_SEED is a hexadecimal number")
-        }
-        Err(_) => {
-            let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
-            now.expect("the clock is right").as_nanos() as u64
-        }
-    }
-}
-
-/// Random bytes. A failure tells the fewest that fail.
-fn on_random_bytes(name: &str, body: Body) {
-    let seed = seed();
-    println!("fuzz::{name}: OUTLIVE_SEED={seed:#x}");
-    let mut bytes = [0; 32];
-    bytes[..8].copy_from_slice(&seed.to_le_bytes());
-    let random = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);
-    let mut config = Config { failure_persistence: None, ..Config::default() };
-    if std::env::var_os("PROPTEST_CASES").is_none() {
-        config.cases = 3000;
-    }
-    let result = TestRunner::new_with_rng(config, random).run(&vec(any::<u8>(), 60..600), |bytes| {
-        body(&bytes);
-        Ok(())
-    });
-    if let Err(failure) = result {
-        panic!("OUTLIVE_SEED={seed:#x}: {failure}");
-    }
-}
-
-/// The files in `crates/soft/fuzz/regressions/<name>`.
-fn on_regressions(name: &str, body: Body) {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("fuzz/regressions").join(name);
-    for file in std::fs::read_dir(&folder).expect("the folder is there") {
-        let path = file.expect("the folder can be read").path();
-        println!("fuzz::{name}: {}", path.display());
-        body(&std::fs::read(&path).expect("the file can be read"));
-    }
+fn any_bytes() -> impl Strategy<Value = Vec<u8>> {
+    vec(any::<u8>(), 60..600)
 }
 
 #[test]
 fn random_code_never_panics_and_replays() {
-    on_random_bytes("decode_and_execute", world::decode_and_execute);
+    on_random_bytes("decode_and_execute", any_bytes(), world::decode_and_execute);
 }
 
 #[test]
 fn random_states_are_refused_or_run_and_replay() {
-    on_random_bytes("set_state", world::set_state);
+    on_random_bytes("set_state", any_bytes(), world::set_state);
 }
 
 #[test]
