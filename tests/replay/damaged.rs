@@ -86,11 +86,11 @@ fn a_log_of_another_version_is_named_as_that() {
     let recording = recording();
     let other = recording.guest.folder().join("other");
     let mut bytes = fs::read(recording.log.path()).unwrap();
-    let version = b"outlive event log\nformat 00001".len() - 1;
-    assert_eq!(bytes[version], b'1');
+    let version = b"outlive event log\nformat 00002".len() - 1;
+    assert_eq!(bytes[version], b'2');
     bytes[version] = b'7';
     fs::write(&other, bytes).unwrap();
-    refused(&finish(&mut replay(&other, &[])), 2, &[other.to_str().unwrap(), "format 7", "reads 1"]);
+    refused(&finish(&mut replay(&other, &[])), 2, &[other.to_str().unwrap(), "format 7", "reads 2"]);
 }
 
 /// A file with these contents, in a folder of a guest that is not run.

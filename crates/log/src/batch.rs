@@ -12,8 +12,8 @@
 //!
 //! Entries are short because each is a difference to those before, but they repeat each other as a guest repeats
 //! itself: an idle one does the same at every tick, and what arrives by network or disk is often text. So the entries
-//! of a batch, and only they, can be one zstd frame. What finds a batch and says where it belongs stays readable
-//! without decompressing.
+//! of a batch, and only they, can be one zstd frame, without their [noise](crate::encoding#noise), which follows as it
+//! is. What finds a batch and says where it belongs stays readable without decompressing.
 //!
 //! It is done where it pays: not for a batch of less than [`COMPRESSED_FROM`] bytes of entries, as a logging channel
 //! sends them with each output, and not if nothing becomes shorter. It is zstd's fastest level, for the guest waits
@@ -28,7 +28,7 @@ mod decoder;
 
 use outlive_engine::{GuestTime, InstructionCount};
 
-use self::compression::Compressor;
+use self::compression::{Compressor, Noise};
 use crate::encoding::{self, Bases, Context, DecodeError, put};
 use crate::entry::{Entry, EntryNumber, Input};
 use crate::file::section::{FRAME_BYTES, Kind, MAXIMUM_BYTES, put_section};
@@ -139,6 +139,8 @@ pub struct BatchEncoder {
     bases: Bases,
     context: Context,
     body: Vec<u8>,
+    /// Where in the body there is noise.
+    noise: Vec<Noise>,
     compressor: Compressor,
     /// The time behind the first entry.
     begun: GuestTime,
@@ -161,6 +163,7 @@ impl BatchEncoder {
             bases,
             context: Context::new(bases),
             body: Vec::new(),
+            noise: Vec::new(),
             compressor: Compressor::default(),
             begun: GuestTime::BOOT,
             is_quiet: true,
@@ -174,12 +177,15 @@ impl BatchEncoder {
     /// When the entry is too long, or the batch has been full for long. The batch is as it was.
     pub fn push(&mut self, entry: &Entry, instructions: InstructionCount) -> Result<usize, EntryTooLong> {
         let (start, before) = (self.body.len(), self.context);
-        encoding::encode(&mut self.context, entry, &mut self.body);
+        let noise = encoding::encode(&mut self.context, entry, &mut self.body);
         let length = self.body.len() - start;
         if self.body.len() > MAXIMUM_BYTES - MAXIMUM_BEGINNING {
             self.body.truncate(start);
             self.context = before;
             return Err(EntryTooLong(length));
+        }
+        if noise > 0 {
+            self.noise.push(Noise { end: self.body.len(), bytes: noise });
         }
         if self.entries == 0 {
             self.begun = self.context.bases().time;
@@ -230,7 +236,7 @@ impl BatchEncoder {
         }
         let mut beginning = self.beginning();
         let mut entries = &self.body[..];
-        if let Some(frame) = self.compressor.compress(&self.body) {
+        if let Some(frame) = self.compressor.compress(&self.body, &self.noise) {
             beginning[0] |= COMPRESSED;
             entries = frame;
         }
@@ -241,6 +247,8 @@ impl BatchEncoder {
         self.context = Context::new(self.bases);
         self.body.clear();
         self.body.shrink_to(2 * FULL_BYTES);
+        self.noise.clear();
+        self.noise.shrink_to(FULL_BYTES);
     }
 
     /// The memory that it keeps.

@@ -31,6 +31,12 @@
 //! A periodic timer is due at nearly constant distances: the next tick is expected as far from the last one as
 //! that was from the one before, and only the error is written, if there is one.
 //!
+//! # Noise
+//!
+//! Two things cannot be guessed from anything: the check of an interrupt or output, which is a piece of a digest, and the
+//! lower byte of a time read's steps, in which the host's own timing is. Each stands at the end of its entry, so
+//! that a batch that is compressed can put them aside: between what repeats itself they would only be in the way.
+//!
 //! # What is not checked here
 //!
 //! Every value of every field can be written and read back, in any order: differences wrap. Whether times and

@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! outlive event log
-//! format 00001
+//! format 00002
 //! state open  
 //! header 00000634 bytes, crc32c 1a2b3c4d
 //! engine = "soft"                              header: TOML
@@ -32,10 +32,11 @@ pub(crate) mod section;
 
 use std::fmt;
 
+pub use prefix::MAXIMUM_HEADER;
 pub use section::{FRAME_BYTES, MAXIMUM_BYTES};
 
 /// The version of the format of log files and of batches. A reader reads its own only.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// A part of a log file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

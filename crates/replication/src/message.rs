@@ -9,7 +9,7 @@ use crate::wire::borrowed;
 use crate::{LogPosition, Moment};
 
 /// The version of the protocol. Both sides must have the same.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// What the primary tells the backup.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]

@@ -31,7 +31,7 @@ pub(crate) mod samples;
 #[cfg(test)]
 mod tests;
 
-use outlive_log::file::{FRAME_BYTES, MAXIMUM_BYTES};
+use outlive_log::file::{FRAME_BYTES, MAXIMUM_BYTES, MAXIMUM_HEADER};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -81,9 +81,6 @@ pub trait Message: Serialize + DeserializeOwned + sealed::Sealed {
 
 /// More than all fields of a message take that have a fixed size, and a name.
 const MARGIN: usize = 4 << 10;
-
-/// A log's header is never longer (`outlive_log::file`).
-const MAXIMUM_HEADER: usize = 1 << 20;
 
 impl Message for FromPrimary {
     const KINDS: u32 = 5;

@@ -13,7 +13,7 @@ const HEADER: &str = concat!(
 pub(crate) fn behind_good_header(bytes: &[u8], closed: bool) -> Vec<u8> {
     let state = if closed { "closed" } else { "open  " };
     let (length, checksum) = (HEADER.len(), crc32c::crc32c(HEADER.as_bytes()));
-    let lines = format!("outlive event log\nformat 00001\nstate {state}\n");
+    let lines = format!("outlive event log\nformat 00002\nstate {state}\n");
     let prefix = format!("{lines}header {length:08} bytes, crc32c {checksum:08x}\n{HEADER}");
     [prefix.as_bytes(), bytes].concat()
 }
@@ -52,7 +52,8 @@ pub(crate) fn closed_with_bodies(bytes: &[u8]) -> Vec<u8> {
         }
         // Flags, entries, first entry, exit, time, distance of the last tick before that, of ticks, instructions.
         let plain = [&[0, count, entries, 0, 0, 0, 0, 0], content].concat();
-        let compressed = if kind & 8 == 0 { None } else { with_compressed_entries(&plain) };
+        let compressed =
+            if kind & 8 == 0 { None } else { with_compressed_entries(&plain, usize::from(kind >> 4)) };
         file.extend(section(b'B', &compressed.unwrap_or(plain)));
         entries += count;
         batches += 1;
@@ -63,12 +64,13 @@ pub(crate) fn closed_with_bodies(bytes: &[u8]) -> Vec<u8> {
     file
 }
 
-/// The content of a batch with its entries compressed, whatever they are. `None` if it has a flag already, or has
-/// no entries.
-pub(crate) fn with_compressed_entries(content: &[u8]) -> Option<Vec<u8>> {
+/// The content of a batch with its entries compressed, whatever they are, and so many of the last bytes taken for their
+/// noise. `None` if it has a flag already, or has no entries.
+pub(crate) fn with_compressed_entries(content: &[u8], noise: usize) -> Option<Vec<u8>> {
     let beginning = beginning_of(content)?;
-    let frame = zstd::bulk::compress(&content[beginning..], 1).expect("a vector takes all bytes");
-    Some([&[1], &content[1..beginning], &frame].concat())
+    let (entries, noise) = content[beginning..].split_at((content.len() - beginning).saturating_sub(noise));
+    let frame = zstd::bulk::compress(entries, 1).expect("a vector takes all bytes");
+    Some([&[1], &content[1..beginning], &frame, noise].concat())
 }
 
 /// How long the beginning of a batch without flags is: seven of bincode's variable numbers.

@@ -1,4 +1,4 @@
-//! The compressed entries of a batch: one zstd frame that says how long they are.
+//! The compressed entries of a batch: one zstd frame that says how long they are without their noise, and the noise.
 
 use std::fmt;
 use std::io;
@@ -28,8 +28,8 @@ const KEPT_BYTES: usize = 2 * FULL_BYTES;
 #[derive(thiserror::Error, Debug)]
 #[non_exhaustive]
 pub enum CompressionError {
-    /// They are cut off, something follows them, or they were never compressed.
-    #[error("they are not one zstd frame")]
+    /// They are cut off, or they were never compressed.
+    #[error("they do not begin with a zstd frame")]
     Frame,
     /// The frame does not say how long they are.
     #[error("they do not say how long they are")]
@@ -47,31 +47,57 @@ pub enum CompressionError {
 pub(super) struct Compressor {
     /// Made when it is needed: most batches of a logging channel are short.
     context: Option<bulk::Compressor<'static>>,
+    /// What is compressed.
+    regular: Vec<u8>,
+    noise: Vec<u8>,
     frame: Vec<u8>,
+}
+
+/// Where in a body there is noise.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) struct Noise {
+    /// Where it ends.
+    pub(super) end: usize,
+    pub(super) bytes: usize,
 }
 
 impl Compressor {
     /// The compressed body, if it is long enough and gets shorter.
-    pub(super) fn compress(&mut self, body: &[u8]) -> Option<&[u8]> {
-        self.frame.clear();
-        self.frame.shrink_to(KEPT_BYTES);
+    pub(super) fn compress(&mut self, body: &[u8], noise: &[Noise]) -> Option<&[u8]> {
+        for memory in [&mut self.frame, &mut self.regular, &mut self.noise] {
+            memory.clear();
+            memory.shrink_to(KEPT_BYTES);
+        }
         if body.len() < COMPRESSED_FROM {
             return None;
         }
+        self.divide(body, noise);
         // If zstd fails, for want of memory, a batch is as good without compression.
         let context = match &mut self.context {
             Some(context) => context,
             none => none.insert(bulk::Compressor::new(LEVEL).ok()?),
         };
-        self.frame.reserve(compress_bound(body.len()));
-        let length = context.compress_to_buffer(body, &mut self.frame).ok()?;
-        (length < body.len()).then_some(&self.frame)
+        self.frame.reserve(compress_bound(self.regular.len()) + self.noise.len());
+        context.compress_to_buffer(&self.regular, &mut self.frame).ok()?;
+        self.frame.extend_from_slice(&self.noise);
+        (self.frame.len() < body.len()).then_some(&self.frame)
     }
 
-    /// The memory that it keeps for frames.
+    /// Divides a body into its noise and the rest.
+    fn divide(&mut self, body: &[u8], noise: &[Noise]) {
+        let mut at = 0;
+        for &Noise { end, bytes } in noise {
+            self.regular.extend_from_slice(&body[at..end - bytes]);
+            self.noise.extend_from_slice(&body[end - bytes..end]);
+            at = end;
+        }
+        self.regular.extend_from_slice(&body[at..]);
+    }
+
+    /// The memory that it keeps.
     #[cfg(test)]
     pub(super) fn capacity(&self) -> usize {
-        self.frame.capacity()
+        self.frame.capacity() + self.regular.capacity() + self.noise.capacity()
     }
 }
 
@@ -97,9 +123,16 @@ pub(crate) struct Decompressor {
 }
 
 impl Decompressor {
-    /// The body that the frame holds, which begins there in the bytes and ends with them. The bytes are used up.
-    pub(super) fn decompress(&mut self, bytes: Vec<u8>, at: usize) -> Result<Vec<u8>, CompressionError> {
-        let length = body_length(&bytes[at..])?;
+    /// The body that the frame holds, which begins there in the bytes, and its noise, which follows. The bytes are
+    /// used up.
+    pub(super) fn decompress(
+        &mut self,
+        bytes: Vec<u8>,
+        at: usize,
+    ) -> Result<(Vec<u8>, Vec<u8>), CompressionError> {
+        let frame = find_frame_compressed_size(&bytes[at..]).map_err(|_| CompressionError::Frame)?;
+        let (frame, noise) = bytes[at..].split_at_checked(frame).ok_or(CompressionError::Frame)?;
+        let length = body_length(frame)?;
         let mut body = std::mem::take(&mut self.spare);
         body.clear();
         body.resize(length, 0);
@@ -107,14 +140,15 @@ impl Decompressor {
             Some(context) => context,
             none => none.insert(bulk::Decompressor::new().map_err(CompressionError::Content)?),
         };
-        let found = context.decompress_to_buffer(&bytes[at..], &mut body[..]);
+        let found = context.decompress_to_buffer(frame, &mut body[..]);
         if found.map_err(CompressionError::Content)? != length {
             return Err(CompressionError::Length(length as u64));
         }
+        let noise = noise.to_vec();
         self.spare = bytes;
         self.spare.clear();
         self.spare.shrink_to(KEPT_BYTES);
-        Ok(body)
+        Ok((body, noise))
     }
 
     /// The memory that it keeps for bodies.
@@ -132,9 +166,6 @@ impl fmt::Debug for Decompressor {
 
 /// How long the body is that the frame holds, before any memory is taken for it.
 fn body_length(frame: &[u8]) -> Result<usize, CompressionError> {
-    if find_frame_compressed_size(frame).ok() != Some(frame.len()) {
-        return Err(CompressionError::Frame);
-    }
     let length = get_frame_content_size(frame).map_err(|_| CompressionError::Frame)?;
     let length = length.ok_or(CompressionError::NoLength)?;
     let possible = (frame.len() / MINIMUM_BLOCK).saturating_mul(MAXIMUM_BLOCK).min(MAXIMUM_BYTES);

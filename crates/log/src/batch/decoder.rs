@@ -36,12 +36,16 @@ pub fn batch_bytes(frame: &[u8; FRAME_BYTES]) -> Result<usize, Damage> {
 pub struct BatchDecoder {
     /// The whole section; of a compressed batch, its entries.
     bytes: Vec<u8>,
+    /// The noise of a compressed batch's entries.
+    noise: Vec<u8>,
     /// The length of the section.
     section_bytes: usize,
     /// The length of its compressed entries, if they are.
     compressed: Option<usize>,
     /// Where the next entry begins.
     at: usize,
+    /// Where its noise begins, if that is apart.
+    noise_at: usize,
     first: EntryNumber,
     entries: u32,
     read: u32,
@@ -83,17 +87,19 @@ impl BatchDecoder {
             return Err(Damage::Entries(entries));
         }
         let (section_bytes, left) = (bytes.len(), source.left());
-        let (mut at, mut compressed) = (section_bytes - left, None);
+        let (mut at, mut compressed, mut noise) = (section_bytes - left, None, Vec::new());
         if flags & COMPRESSED != 0 {
-            bytes = decompressor.decompress(bytes, at).map_err(Damage::Compression)?;
+            (bytes, noise) = decompressor.decompress(bytes, at).map_err(Damage::Compression)?;
             (at, compressed) = (0, Some(left));
         }
         let (first, context) = (EntryNumber(first), Context::new(bases));
         Ok(Self {
             bytes,
+            noise,
             section_bytes,
             compressed,
             at,
+            noise_at: 0,
             first,
             entries,
             read: 0,
@@ -109,24 +115,33 @@ impl BatchDecoder {
     /// When there is none where one should be, or bytes are left over. It stays like that.
     pub fn next_entry(&mut self) -> Result<Option<NumberedEntry>, Damage> {
         if self.read == self.entries {
-            return match self.bytes.len() - self.at {
+            return match self.left() {
                 0 => Ok(None),
                 rest => Err(Damage::Trailing(rest as u64)),
             };
         }
         let number = self.next();
-        let mut source = Source::new(&self.bytes[self.at..]);
+        let mut source = match self.compressed {
+            Some(_) => Source::with_noise_apart(&self.bytes[self.at..], &self.noise[self.noise_at..]),
+            None => Source::new(&self.bytes[self.at..]),
+        };
         let mut context = self.context;
         let entry = encoding::decode(&mut context, &mut source).map_err(|source| Damage::Entry {
             number,
             at: self.offset(),
             source,
         })?;
-        let end = self.bytes.len() - source.left();
-        let bytes = (end - self.at) as u32;
-        (self.at, self.context) = (end, context);
+        let bytes = (self.left() - source.left() - source.noise_left()) as u32;
+        self.at = self.bytes.len() - source.left();
+        self.noise_at = self.noise.len() - source.noise_left();
+        self.context = context;
         self.read += 1;
         Ok(Some(NumberedEntry { number, entry, bytes }))
+    }
+
+    /// How many bytes have not been read.
+    fn left(&self) -> usize {
+        self.bytes.len() - self.at + self.noise.len() - self.noise_at
     }
 
     /// The number of the entry that comes next.
@@ -174,8 +189,9 @@ impl BatchDecoder {
     /// that they become.
     pub fn bytes_read(&self) -> usize {
         let Some(compressed) = self.compressed else { return self.at };
-        let left = compressed as u64 * (self.bytes.len() - self.at) as u64;
-        self.section_bytes - left.checked_div(self.bytes.len() as u64).unwrap_or(0) as usize
+        let left = compressed as u64 * self.left() as u64;
+        let all = (self.bytes.len() + self.noise.len()) as u64;
+        self.section_bytes - left.checked_div(all).unwrap_or(0) as usize
     }
 
     /// The length of the batch.
@@ -186,13 +202,14 @@ impl BatchDecoder {
     /// How much shorter the batch is than without compression. Less than zero if somebody has compressed it without
     /// gain.
     pub fn saved_bytes(&self) -> i64 {
-        self.compressed.map_or(0, |compressed| self.bytes.len() as i64 - compressed as i64)
+        let all = self.bytes.len() + self.noise.len();
+        self.compressed.map_or(0, |compressed| all as i64 - compressed as i64)
     }
 
     /// The memory that it keeps.
     #[cfg(test)]
     pub(crate) fn capacity(&self) -> usize {
-        self.bytes.capacity()
+        self.bytes.capacity() + self.noise.capacity()
     }
 
     /// The bytes that were read, so that their memory can be used again.

@@ -44,16 +44,28 @@ pub(crate) fn unzigzag(number: u64) -> u64 {
 #[derive(Clone, Copy)]
 pub(crate) struct Source<'a> {
     rest: &'a [u8],
+    /// Where [noise](super#noise) is, if not among the rest.
+    noise: Option<&'a [u8]>,
 }
 
 impl<'a> Source<'a> {
     pub(crate) fn new(bytes: &'a [u8]) -> Self {
-        Self { rest: bytes }
+        Self { rest: bytes, noise: None }
     }
 
-    /// How many bytes are left.
+    /// Bytes whose noise is elsewhere.
+    pub(crate) fn with_noise_apart(bytes: &'a [u8], noise: &'a [u8]) -> Self {
+        Self { rest: bytes, noise: Some(noise) }
+    }
+
+    /// How many bytes are left, but for noise that is elsewhere.
     pub(crate) fn left(&self) -> usize {
         self.rest.len()
+    }
+
+    /// How many bytes of noise are left elsewhere.
+    pub(crate) fn noise_left(&self) -> usize {
+        self.noise.map_or(0, <[u8]>::len)
     }
 
     /// What [`put`] has written. Only for types of fixed size: others could ask for any amount of memory.
@@ -70,9 +82,12 @@ impl<'a> Source<'a> {
 
     /// Bytes as they are.
     pub(crate) fn take<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
-        let (first, rest) = self.rest.split_first_chunk().ok_or(DecodeError::Short)?;
-        self.rest = rest;
-        Ok(*first)
+        take(&mut self.rest)
+    }
+
+    /// Bytes that are noise.
+    pub(crate) fn take_noise<const N: usize>(&mut self) -> Result<[u8; N], DecodeError> {
+        take(self.noise.as_mut().unwrap_or(&mut self.rest))
     }
 
     /// What [`put_bytes`] has written. Nothing is copied before it is known to be there.
@@ -95,6 +110,12 @@ impl<'a> Source<'a> {
         self.rest = self.rest.get(used..).ok_or(DecodeError::Short)?;
         Ok(value)
     }
+}
+
+fn take<const N: usize>(from: &mut &[u8]) -> Result<[u8; N], DecodeError> {
+    let (first, rest) = from.split_first_chunk().ok_or(DecodeError::Short)?;
+    *from = rest;
+    Ok(*first)
 }
 
 #[cfg(test)]

@@ -42,10 +42,10 @@ mod other {
     pub(super) const END: u64 = 25;
 }
 
-/// Appends an entry.
-pub(crate) fn encode(context: &mut Context, entry: &Entry, to: &mut Vec<u8>) {
+/// Appends an entry, and tells how many bytes at its end are [noise](super#noise).
+pub(crate) fn encode(context: &mut Context, entry: &Entry, to: &mut Vec<u8>) -> usize {
     match entry {
-        Entry::Time(time) => encode_time(context, *time, to),
+        Entry::Time(time) => return encode_time(context, *time, to),
         Entry::Input { at, input } => encode_input(context, *at, input, to),
         Entry::Interrupt { at, vector, check } => {
             let again = *vector == context.vector;
@@ -55,11 +55,11 @@ pub(crate) fn encode(context: &mut Context, entry: &Entry, to: &mut Vec<u8>) {
                 to.push(*vector);
                 context.vector = *vector;
             }
-            put_check(to, *check);
+            return put_check(to, *check);
         }
         Entry::Output { exit, output, check } => {
             encode_output(context.exits_to(*exit), output, to);
-            put_check(to, *check);
+            return put_check(to, *check);
         }
         Entry::Registers(registers) => {
             begin(other::REGISTERS, to);
@@ -74,6 +74,7 @@ pub(crate) fn encode(context: &mut Context, entry: &Entry, to: &mut Vec<u8>) {
             state::encode_end(end, to);
         }
     }
+    0
 }
 
 fn begin(kind: u64, to: &mut Vec<u8>) {
@@ -89,22 +90,26 @@ fn begin_at_landmark(context: &mut Context, kind: u64, at: Landmark, to: &mut Ve
     to[start] = ((kind << 3 | form) << 2 | group::AT_LANDMARK) as u8;
 }
 
-fn put_check(to: &mut Vec<u8>, check: Check) {
-    to.extend_from_slice(&check.0.to_le_bytes());
+fn put_check(to: &mut Vec<u8>, check: Check) -> usize {
+    let bytes = check.0.to_le_bytes();
+    to.extend_from_slice(&bytes);
+    bytes.len()
 }
 
-fn encode_time(context: &mut Context, time: GuestTime, to: &mut Vec<u8>) {
+fn encode_time(context: &mut Context, time: GuestTime, to: &mut Vec<u8>) -> usize {
     match context.time_form(time) {
         TimeForm::Steps(steps) => put(to, steps << 2 | group::TIME),
         TimeForm::MediumSteps(high, low) => {
             put(to, high << 2 | group::MEDIUM_TIME);
             to.push(low);
+            return 1;
         }
         TimeForm::Exact(difference) => {
             begin(other::EXACT_TIME, to);
             put(to, difference);
         }
     }
+    0
 }
 
 fn encode_input(context: &mut Context, at: Landmark, input: &Input, to: &mut Vec<u8>) {
@@ -175,7 +180,7 @@ pub(crate) fn decode(context: &mut Context, from: &mut Source<'_>) -> Result<Ent
         group::MEDIUM_TIME => {
             // What is beyond one byte has a shorter form.
             let high = u8::try_from(above).map_err(|_| DecodeError::Range("steps in two bytes"))?;
-            let [low] = from.take()?;
+            let [low] = from.take_noise()?;
             Ok(Entry::Time(context.time_of(TimeForm::MediumSteps(u64::from(high), low))?))
         }
         group::AT_LANDMARK => {
@@ -260,5 +265,5 @@ fn decode_output(kind: u64, from: &mut Source<'_>) -> Result<(u64, OutputMarker)
 }
 
 fn check(from: &mut Source<'_>) -> Result<Check, DecodeError> {
-    Ok(Check(u16::from_le_bytes(from.take()?)))
+    Ok(Check(u16::from_le_bytes(from.take_noise()?)))
 }

@@ -120,7 +120,9 @@ pub(crate) fn entries() -> impl Strategy<Value = Vec<Entry>> {
 
 fn encoded(entries: &[Entry]) -> Vec<u8> {
     let (mut context, mut bytes) = (Context::default(), Vec::new());
-    entries.iter().for_each(|entry| encode(&mut context, entry, &mut bytes));
+    for entry in entries {
+        encode(&mut context, entry, &mut bytes);
+    }
     bytes
 }
 
@@ -151,7 +153,9 @@ proptest! {
         let Some(last) = entries.last() else { return Ok(()) };
         let before = encoded(&entries[..entries.len() - 1]);
         let mut context = Context::default();
-        entries[..entries.len() - 1].iter().for_each(|entry| encode(&mut context, entry, &mut Vec::new()));
+        for entry in &entries[..entries.len() - 1] {
+            encode(&mut context, entry, &mut Vec::new());
+        }
         let whole = encoded(&entries);
         let whole = &whole[before.len()..];
         let short = &whole[..cut.index(whole.len())];

@@ -6,7 +6,7 @@ use super::FORMAT;
 pub(crate) const MAGIC: &[u8] = b"outlive event log\n";
 
 /// Magic and the line of the format.
-pub(crate) const FORMAT_END: usize = MAGIC.len() + "format 00001\n".len();
+pub(crate) const FORMAT_END: usize = MAGIC.len() + "format 00002\n".len();
 
 /// Where the state is.
 pub(crate) const STATE_AT: usize = FORMAT_END + "state ".len();
@@ -19,8 +19,8 @@ pub(crate) const CLOSED: &[u8; 6] = b"closed";
 pub(crate) const PREFIX_BYTES: usize =
     FORMAT_END + "state open  \nheader 00001234 bytes, crc32c 1a2b3c4d\n".len();
 
-/// The longest header that is read.
-pub(crate) const MAXIMUM_HEADER: usize = 1 << 20;
+/// The longest header that a log may have, in bytes.
+pub const MAXIMUM_HEADER: usize = 1 << 20;
 
 /// What a prefix says.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -91,7 +91,7 @@ mod tests {
     fn a_prefix_is_frozen() {
         let bytes = Prefix { closed: false, length: 634, checksum: 0x1a2b_3c4d }.to_bytes();
         let frozen =
-            "outlive event log\nformat 00001\nstate open  \nheader 00000634 bytes, crc32c 1a2b3c4d\n";
+            "outlive event log\nformat 00002\nstate open  \nheader 00000634 bytes, crc32c 1a2b3c4d\n";
         assert_eq!(bytes, frozen.as_bytes());
         assert_eq!(&bytes[STATE_AT..STATE_AT + 6], OPEN);
     }
@@ -115,8 +115,8 @@ mod tests {
 
     #[test]
     fn numbers_that_are_written_in_another_way_are_refused() {
-        let good = "outlive event log\nformat 00001\nstate open  \nheader 00000634 bytes, crc32c 1a2b3c4d\n";
-        for (from, to) in [("00000634", "+0000634"), ("1a2b3c4d", "1A2b3c4d"), ("00001", "+0001")] {
+        let good = "outlive event log\nformat 00002\nstate open  \nheader 00000634 bytes, crc32c 1a2b3c4d\n";
+        for (from, to) in [("00000634", "+0000634"), ("1a2b3c4d", "1A2b3c4d"), ("00002", "+0002")] {
             assert_eq!(Prefix::parse(good.replace(from, to).as_bytes()), None, "{to}");
         }
     }

@@ -161,10 +161,10 @@ fn what_is_no_log_is_said_to_be_none() {
 
 #[test]
 fn another_format_is_refused_by_name() {
-    let text = String::from_utf8_lossy(&sample::closed()[..44]).replace("format 00001", "format 00002");
+    let text = String::from_utf8_lossy(&sample::closed()[..44]).replace("format 00002", "format 00003");
     let mut bytes = sample::closed();
     bytes[..44].copy_from_slice(text.as_bytes());
-    assert_eq!(error(&bytes).to_string(), "this log has format 2, but this Outlive reads 1");
+    assert_eq!(error(&bytes).to_string(), "this log has format 3, but this Outlive reads 2");
     // Of another format, nothing else is known.
     assert!(matches!(error(b"outlive event log\nformat 00099\n"), ReadError::Version { found: 99 }));
 }

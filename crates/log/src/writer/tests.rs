@@ -134,7 +134,7 @@ fn a_small_file_is_frozen() {
     let bytes = sample::file(&[&entries[..], &[Entry::End(Box::new(end))]].concat());
     let start = LogReader::new(io::Cursor::new(&bytes)).unwrap().start() as usize;
     let text = r#"outlive event log
-format 00001
+format 00002
 state closed
 header 00000597 bytes, crc32c 11bfd8c9
 engine = "soft"

@@ -21,7 +21,7 @@ fn frozen<M: Message + PartialEq + std::fmt::Debug>(expected: &[(M, &str)]) {
 }
 
 /// Version, name, generation, opener, header, and four durations of seconds and nanoseconds.
-const HELLO: &str = "33000000 00 01 057265646973 07 11 10656e67696e65203d2022736f6674220a \
+const HELLO: &str = "33000000 00 02 057265646973 07 11 10656e67696e65203d2022736f6674220a \
                      00fc00c2eb0b 00fc80f0fa02 00fc80969800 00fc00e1f505";
 
 #[test]
@@ -43,7 +43,7 @@ fn messages_of_the_primary() {
 fn messages_of_the_backup() {
     let (received, executed) = (LogPosition(300), LogPosition(250));
     frozen(&[
-        (backup_hello("redis"), "08000000 00 01 057265646973"),
+        (backup_hello("redis"), "08000000 00 02 057265646973"),
         (FromBackup::Ready, "01000000 01"),
         (
             FromBackup::Ack { received, executed, echo: Moment(1 << 40) },

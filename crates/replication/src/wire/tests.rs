@@ -189,11 +189,11 @@ fn text_that_is_no_text_is_an_error() {
 
 #[test]
 fn a_hello_of_another_version_is_told_whatever_stands_behind_the_version() {
-    for content in [&[0, 2][..], &[0, 2, 0xff, 0xff, 0xff], &[0, 2, 5, b'r']] {
+    for content in [&[0, 3][..], &[0, 3, 0xff, 0xff, 0xff], &[0, 3, 5, b'r']] {
         let found = first::<FromBackup>(&frame(content));
-        assert!(matches!(found, Err(WireError::Version(2))), "{found:?}");
+        assert!(matches!(found, Err(WireError::Version(3))), "{found:?}");
         let found = first::<FromPrimary>(&frame(content));
-        assert!(matches!(found, Err(WireError::Version(2))), "{found:?}");
+        assert!(matches!(found, Err(WireError::Version(3))), "{found:?}");
     }
 }
 

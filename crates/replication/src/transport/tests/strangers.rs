@@ -71,7 +71,7 @@ async fn the_backup_of_another_machine_is_told_both_names() {
 async fn a_backup_of_another_version_is_told_both_versions() {
     let hello = FromBackup::Hello(BackupHello { version: VERSION + 1, name: NAME.to_owned() });
     let reason = refused_while_a_pair_stands(tls(), hello).await;
-    assert_eq!(reason, "it speaks version 2 of the protocol, but this Outlive speaks version 1");
+    assert_eq!(reason, "it speaks version 3 of the protocol, but this Outlive speaks version 2");
 }
 
 #[tokio::test]
