@@ -4,14 +4,21 @@
 //! first, a message, an event of the vCPU thread, the answer of the arbiter, the next deadline, tells the state machine, and
 //! carries out what that answers. Nothing here decides anything.
 //!
+//! Where primary, backup and their guests share few processors, each time that a driver wakes up is time that a guest
+//! does not get. So whatever is there is worked off in one *round*: all events of the vCPU thread, and on the backup all
+//! messages that have arrived together, which one acknowledgement answers. What is to be sent goes out before the next
+//! message is looked at, for somebody waits for it.
+//!
 //! All outputs of a side leave on its driver's thread, behind a look at the clock each. Claims are made on a thread of
 //! their own, because storage that is away may block its caller for as long as it likes.
 
+mod alarm;
 mod backup;
 mod claims;
-mod clock;
+pub(crate) mod clock;
 mod exits;
 mod link;
+mod precedence;
 mod primary;
 mod status;
 

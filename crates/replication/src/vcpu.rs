@@ -12,22 +12,29 @@ mod feed;
 mod outbox;
 mod pace;
 mod pair_log;
+mod queue;
 
 use outlive_machine::world::Output;
-use tokio::sync::mpsc::UnboundedSender;
 
-use crate::LogPosition;
+use crate::{LogPosition, Moment};
 
 pub use feed::{Fed, Feed};
 pub use outbox::{FollowerOutputs, Outbox};
 pub use pace::Pace;
 pub use pair_log::PairLog;
+pub use queue::ToDriver;
+pub(crate) use queue::{FromVcpu, queue};
 
 /// What a vCPU thread tells its driver.
 #[derive(Debug)]
 pub enum VcpuEvent<S> {
     /// The machine has put something out. It belongs to the batch that is being made, or executed.
-    Output(Output),
+    Output {
+        /// What.
+        output: Output,
+        /// When, by this host's clock.
+        made: Moment,
+    },
     /// A batch is whole. The machine stands between two turns.
     Cut {
         /// The batch, as `outlive_log::batch` tells.
@@ -45,25 +52,4 @@ pub enum VcpuEvent<S> {
     Ended,
     /// The machine was stopped. The batch before was the last one.
     Stopped,
-}
-
-/// The vCPU thread's end of the queue to its driver.
-#[derive(Debug)]
-pub struct ToDriver<S>(UnboundedSender<VcpuEvent<S>>);
-
-impl<S> Clone for ToDriver<S> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
-
-impl<S> ToDriver<S> {
-    pub(crate) fn new(queue: UnboundedSender<VcpuEvent<S>>) -> Self {
-        Self(queue)
-    }
-
-    /// Tells the driver. Whether it is still there.
-    pub fn tell(&self, event: VcpuEvent<S>) -> bool {
-        self.0.send(event).is_ok()
-    }
 }

@@ -68,8 +68,8 @@ kinds! {
     Left = "left",
     /// This side has ended because the other one goes on.
     StoodDown = "stood_down",
-    /// The backup's guest does something else than the primary's.
-    Diverged = "diverged",
+    /// The primary was told that the backup's guest does something else than its own.
+    BackupDiverged = "backup_diverged",
     /// The primary is slowed down because the backup is too far behind.
     Slowed = "slowed",
     /// The log file cannot be written any more.

@@ -5,7 +5,7 @@ mod folder;
 mod side;
 
 use std::fs;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::event::{Event, EventKind};
 use crate::leftovers::Guard;
 use crate::proxy::Proxy;
 use crate::topology::{Host, Topology};
-pub use configuration::{Engine, NAME, Settings};
+pub use configuration::{Channel, Engine, NAME, Settings};
 pub use folder::Folder;
 pub use side::Side;
 
@@ -69,23 +69,24 @@ impl Pair {
         let topology = Topology::new()?;
         let config = settings.write(folder.path())?;
         fs::create_dir_all(arbiter(folder.path())).context("cannot make the arbiter's directory")?;
-        let keys = folder.path().join("keys");
-        run(text(&outlive()?)?, &["keys", text(&keys)?])?;
+        let security = security(settings.channel, folder.path())?;
 
         let small = settings.log_space.map(|bytes| small_folder(&folder, bytes)).transpose()?;
-        let listen = SocketAddr::from((Host::A.address(), PORT));
+        let (listen, connect) = addresses(settings.channel);
         let mut words = vec![text(&config)?.to_owned(), "--listen".to_owned(), listen.to_string()];
         let log = primary_log(folder.path(), settings.log_space.is_some());
-        words.extend(options(&folder, &keys, "primary", &log)?);
+        words.extend(options(&folder, &security, "primary", &log)?);
         let mut primary = Side::start("primary", topology.host(Host::A), folder.path(), &words)?;
         primary.wait_for(&EventKind::Listening, PATIENCE)?;
 
-        let relay = SocketAddr::from((Host::B.address(), PORT));
-        let proxy =
-            settings.relayed.then(|| Proxy::start(topology.host(Host::B), relay, listen)).transpose()?;
-        let connect = if settings.relayed { relay } else { listen };
+        let (from, to) = ((topology.host(Host::B), connect), (topology.host(Host::A), listen));
+        let proxy = match settings.channel {
+            Channel::Direct => None,
+            Channel::Relayed => Some(Proxy::start(from, to)?),
+            Channel::Read => Some(Proxy::start_reading(from, to)?),
+        };
         let mut words = vec![text(&config)?.to_owned(), "--connect".to_owned(), connect.to_string()];
-        words.extend(options(&folder, &keys, "backup", &folder.path().join("backup.log"))?);
+        words.extend(options(&folder, &security, "backup", &backup_log(folder.path()))?);
         words.push("--digest-at-go-live".to_owned());
         let mut backup = Side::start("backup", topology.host(Host::B), folder.path(), &words)?;
         // A backup that cannot start tells more than a primary that waits for it.
@@ -115,6 +116,11 @@ impl Pair {
     /// The primary's event log.
     pub fn log(&self) -> PathBuf {
         primary_log(self.folder.path(), self._small.is_some())
+    }
+
+    /// The backup's event log.
+    pub fn backup_log(&self) -> PathBuf {
+        backup_log(self.folder.path())
     }
 
     /// Where that part of the log is put that the backup had when it took over.
@@ -154,10 +160,33 @@ impl Pair {
 }
 
 /// Options that both sides have.
-fn options(folder: &Folder, keys: &Path, side: &str, log: &Path) -> anyhow::Result<Vec<String>> {
+fn options(folder: &Folder, security: &[String], side: &str, log: &Path) -> anyhow::Result<Vec<String>> {
     let control = folder.path().join(format!("{side}.control"));
-    let words = ["--keys", text(keys)?, "--log", text(log)?, "--control", text(&control)?];
-    Ok(words.map(str::to_owned).to_vec())
+    let words = ["--log", text(log)?, "--control", text(&control)?];
+    Ok(security.iter().cloned().chain(words.map(str::to_owned)).collect())
+}
+
+/// How both sides know each other. Keys are made if they are needed.
+fn security(channel: Channel, folder: &Path) -> anyhow::Result<Vec<String>> {
+    if channel == Channel::Read {
+        return Ok(vec!["--plain".to_owned()]);
+    }
+    let keys = folder.join("keys");
+    run(text(&outlive()?)?, &["keys", text(&keys)?])?;
+    Ok(vec!["--keys".to_owned(), text(&keys)?.to_owned()])
+}
+
+/// Where the primary listens, and what the backup connects to.
+fn addresses(channel: Channel) -> (SocketAddr, SocketAddr) {
+    let address = |address: Ipv4Addr| SocketAddr::from((address, PORT));
+    let (primary, relay) = (address(Host::A.address()), address(Host::B.address()));
+    // Only there do sides do without keys.
+    let here = address(Ipv4Addr::LOCALHOST);
+    match channel {
+        Channel::Direct => (primary, primary),
+        Channel::Relayed => (primary, relay),
+        Channel::Read => (here, here),
+    }
 }
 
 fn arbiter(folder: &Path) -> PathBuf {
@@ -166,6 +195,10 @@ fn arbiter(folder: &Path) -> PathBuf {
 
 fn primary_log(folder: &Path, is_small: bool) -> PathBuf {
     if is_small { folder.join("small/primary.log") } else { folder.join("primary.log") }
+}
+
+fn backup_log(folder: &Path) -> PathBuf {
+    folder.join("backup.log")
 }
 
 /// A folder with room for so many bytes.

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use anyhow::{Context, bail, ensure};
 use outlive_log::LogReader;
@@ -22,15 +22,29 @@ const PARTS: [&str; 3] = ["registers", "memory", "devices"];
 /// # Errors
 /// When the replay fails or diverges.
 pub fn replay(log: &Path) -> anyhow::Result<Value> {
+    let told = replaying(log, "--json")?.stdout;
+    serde_json::from_slice(&told).context("the replay printed no JSON")
+}
+
+/// Replays a log and returns what the guest has printed.
+///
+/// # Errors
+/// When the replay fails or diverges.
+pub fn console(log: &Path) -> anyhow::Result<Vec<u8>> {
+    replaying(log, "--console").map(|output| output.stdout)
+}
+
+fn replaying(log: &Path, option: &str) -> anyhow::Result<Output> {
     let mut command = Command::new(outlive()?);
     // A beginning of a log that was closed looks damaged at its end.
-    command.arg("replay").arg(log).args(["--json", "--until-damage"]).stdin(Stdio::null());
+    command.arg("replay").arg(log).args([option, "--until-damage"]).stdin(Stdio::null());
     let output = command.output().context("cannot start the replay")?;
-    let (told, errors) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     if !output.status.success() {
+        let (told, errors) =
+            (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
         bail!("the replay ended with {}: {} {}", output.status, told.trim(), errors.trim());
     }
-    serde_json::from_str(&told).context("the replay printed no JSON")
+    Ok(output)
 }
 
 /// Copies the batches of a log that hold its first entries, so many as a backup has received.

@@ -10,7 +10,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::client::Service;
-use crate::pair::{Engine, Folder, Settings};
+use crate::pair::{Channel, Engine, Folder, Settings};
 use crate::verdict::Verdicts;
 pub use trial::Trial;
 
@@ -49,6 +49,9 @@ pub enum Scenario {
     LogFull,
     /// Acknowledgements are held back: no output leaves, while the guest goes on; nothing is lost.
     AcknowledgementsHeld,
+    /// The backup's guest gets another frame than the primary's: the backup says so and ends, and the primary serves
+    /// on, alone.
+    BackupDiverged,
 }
 
 impl Scenario {
@@ -67,6 +70,7 @@ impl Scenario {
         Self::BackupStopped,
         Self::LogFull,
         Self::AcknowledgementsHeld,
+        Self::BackupDiverged,
     ];
 
     /// As the command line names it.
@@ -81,11 +85,12 @@ impl Scenario {
         settings.suspect_after = options.suspect_after;
         match self {
             Self::AcknowledgementsHeld => {
-                settings.relayed = true;
+                settings.channel = Channel::Relayed;
                 settings.suspect_after = PATIENT;
                 // What the backup has executed is told by acknowledgements, too.
                 settings.lag_limit = PATIENT;
             }
+            Self::BackupDiverged => settings.channel = Channel::Read,
             Self::LogFull => settings.log_space = Some(SMALL_LOG),
             _ => {}
         }

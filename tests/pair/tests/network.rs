@@ -115,7 +115,8 @@ fn connected(topology: &Topology, proxy: Option<&mut Option<Proxy>>) -> (TcpStre
     let mut to = listen;
     if let Some(proxy) = proxy {
         let relay = SocketAddr::from((Host::B.address(), 0));
-        let started = Proxy::start(topology.host(Host::B), relay, listen).unwrap();
+        let started =
+            Proxy::start((topology.host(Host::B), relay), (topology.host(Host::A), listen)).unwrap();
         to = started.address();
         *proxy = Some(started);
     }

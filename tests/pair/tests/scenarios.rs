@@ -66,4 +66,5 @@ tests! {
     a_backup_that_was_stopped_stands_down: BackupStopped;
     a_pair_goes_on_when_its_log_file_is_full: LogFull;
     no_output_leaves_before_it_is_acknowledged: AcknowledgementsHeld;
+    a_primary_goes_on_when_its_backup_diverges: BackupDiverged;
 }

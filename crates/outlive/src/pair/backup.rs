@@ -25,7 +25,7 @@ use outlive_soft::SoftEngine;
 use super::control::ControlSocket;
 use super::networks::Networks;
 use super::stopper::Stopper;
-use super::{RECORDING, Side, create_log, end, mismatch, serve_to_the_end};
+use super::{RECORDING, Side, create_log, end, end_with_guest, mismatch, serve_to_the_end};
 use crate::config::{Config, EngineChoice};
 use crate::description::Description;
 use crate::engine;
@@ -171,6 +171,8 @@ impl Host<'_> {
                 if decision.wait() {
                     host.finish(machine)?;
                 }
+                drop(to_driver);
+                return end_with_guest(driver.join(), &reason, signals.received());
             }
             Ok(replayed) if matches!(replayed.end, ReplayEnd::Unfinished) && decision.wait() => {
                 tell_replayed(&replayed);

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use outlive_arbiter::{Arbiter, Claimant, DirectoryArbiter};
 use outlive_engine::Engine;
+use outlive_log::entry::EndReason;
 use outlive_log::{Header, LogFile};
 use outlive_machine::host::disk::Sharing;
 use outlive_machine::machine::{Machine, Stop};
@@ -138,6 +139,16 @@ fn end(
     }
 }
 
+/// The same for a side whose machine came to the guest's end where the log says so: the status is the primary's.
+fn end_with_guest(outcome: Outcome, reason: &EndReason, signal: Option<u8>) -> Result<ExitCode, Failure> {
+    match (outcome, reason) {
+        (Outcome::Finished, EndReason::DebugExit(1..) | EndReason::TripleFault | EndReason::Refused(_)) => {
+            Err(Failure::runtime(anyhow::anyhow!("{reason}")))
+        }
+        (outcome, _) => end(outcome, None, signal),
+    }
+}
+
 /// The folder for control sockets.
 fn runtime_folder() -> PathBuf {
     let base = std::env::var_os("XDG_RUNTIME_DIR").filter(|path| Path::new(path).is_absolute());
@@ -147,6 +158,19 @@ fn runtime_folder() -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_guest_that_ends_by_a_failure_is_a_failure_of_the_side_that_followed_it_too() {
+        let ended = |reason: EndReason| end_with_guest(Outcome::Finished, &reason, None);
+        for good in [EndReason::PowerOff, EndReason::Reset, EndReason::DebugExit(0)] {
+            assert_eq!(ended(good).unwrap(), ExitCode::SUCCESS);
+        }
+        for bad in [EndReason::DebugExit(7), EndReason::TripleFault, EndReason::Refused("RDPMC".to_owned())] {
+            let words = bad.to_string();
+            let failure = ended(bad).unwrap_err();
+            assert_eq!((failure.exit_code(), failure.to_string()), (ExitCode::from(1), words));
+        }
+    }
 
     #[test]
     fn an_address_has_a_host_and_a_port() {

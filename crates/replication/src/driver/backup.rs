@@ -8,18 +8,17 @@ use outlive_log::BatchDecoder;
 use outlive_machine::host::fence::Fence;
 use outlive_machine::host::live::{LiveError, OutputSink};
 use outlive_machine::world::Output;
-use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::time::{Instant, sleep_until};
 
+use super::alarm::Alarm;
 use super::exits::Exits;
 use super::link::{Came, Link};
 use super::primary::stood_down;
-use super::status::{Failover, Rate};
+use super::status::{Failover, Rate, Reports};
 use super::{Claims, Outcome, StatusBoard, StopMachine, clock};
 use crate::gate::OutputGate;
 use crate::message::{FromBackup, FromPrimary};
 use crate::protocol::{Backup, BackupAction, BackupEvent, BackupPhase, ClaimOutcome, Suspicion};
-use crate::vcpu::{Fed, VcpuEvent};
+use crate::vcpu::{Fed, FromVcpu, VcpuEvent};
 use crate::{LogPosition, Moment};
 
 pub use following::{BackupMachine, BackupSide, ConnectionWanted, Decision, Following};
@@ -29,7 +28,11 @@ struct Driver<S> {
     core: Backup,
     link: Link<FromBackup, FromPrimary>,
     claims: Claims,
-    vcpu: UnboundedReceiver<VcpuEvent<S>>,
+    vcpu: FromVcpu<S>,
+    /// Empty: kept for its memory.
+    events: Vec<VcpuEvent<S>>,
+    /// What the backup has, until it is sent.
+    acknowledgement: Option<FromBackup>,
     /// To the machine; `None` when there will be no more.
     feed: Option<Sender<Fed>>,
     decision: Decision,
@@ -48,6 +51,7 @@ struct Driver<S> {
     stop: StopMachine,
     won: Box<dyn FnMut() + Send>,
     board: StatusBoard,
+    reports: Reports,
     rate: Rate,
     suspected: Option<Moment>,
     outcome: Option<Outcome>,
@@ -56,23 +60,31 @@ struct Driver<S> {
 impl<S: OutputSink> Driver<S> {
     /// Drives the backup to its end.
     async fn drive(mut self) -> Outcome {
+        let mut alarm = Alarm::new();
         self.handle(BackupEvent::Tick);
-        while self.outcome.is_none() {
-            self.report();
-            let deadline = self.core.next_deadline().map(clock::instant).map(Instant::from_std);
+        loop {
+            self.vcpu_events();
+            if self.outcome.is_some() {
+                break;
+            }
+            if self.reports.is_due() {
+                self.report();
+            }
+            alarm.set(self.core.next_deadline());
+            alarm.set(self.reports.deadline());
             tokio::select! {
-                event = self.vcpu.recv() => self.vcpu_event(event),
-                came = self.link.work() => self.came(came),
+                biased;
+                came = self.link.work() => self.all_that_came(came),
+                () = self.vcpu.news() => {}
                 outcome = self.claims.outcome() => {
                     if outcome == ClaimOutcome::Won {
                         (self.won)();
                     }
                     self.handle(BackupEvent::Claimed(outcome));
                 }
-                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
-                    self.handle(BackupEvent::Tick);
-                }
+                () = alarm.ring() => self.tick(),
             }
+            self.acknowledge();
         }
         self.report();
         self.feed = None;
@@ -80,20 +92,38 @@ impl<S: OutputSink> Driver<S> {
         self.outcome.unwrap_or(Outcome::MachineGone)
     }
 
-    fn vcpu_event(&mut self, event: Option<VcpuEvent<S>>) {
-        let Some(event) = event else {
+    /// The alarm has rung: maybe too early, or for the status only.
+    fn tick(&mut self) {
+        if self.core.next_deadline().is_some_and(|deadline| deadline <= clock::now()) {
+            self.handle(BackupEvent::Tick);
+        }
+    }
+
+    /// Works off what the vCPU thread has told.
+    fn vcpu_events(&mut self) {
+        let mut events = std::mem::take(&mut self.events);
+        let can_come = self.vcpu.take(&mut events);
+        for event in events.drain(..) {
+            if self.outcome.is_some() {
+                break;
+            }
+            self.vcpu_event(event);
+        }
+        self.events = events;
+        self.acknowledge();
+        if !can_come && self.outcome.is_none() {
             self.link.close();
             self.end(Outcome::MachineGone);
-            return;
-        };
+        }
+    }
+
+    fn vcpu_event(&mut self, event: VcpuEvent<S>) {
         let carried_out = match event {
-            VcpuEvent::Output(output) => self.output(output),
+            VcpuEvent::Output { output, made } => self.output(output, made),
             VcpuEvent::Cut { bytes, end } => self.cut(bytes.len(), end),
             VcpuEvent::Live(sink) => self.go_out(*sink),
             VcpuEvent::Executed(up_to) => {
-                self.unreleased.seal(up_to);
-                self.unreleased.forget(self.released);
-                self.handle(BackupEvent::Executed(up_to));
+                self.executed(up_to);
                 Ok(())
             }
             VcpuEvent::Diverged(report) => {
@@ -113,9 +143,9 @@ impl<S: OutputSink> Driver<S> {
     }
 
     /// An output of the machine, which follows or is live.
-    fn output(&mut self, output: Output) -> Result<(), LiveError> {
+    fn output(&mut self, output: Output, made: Moment) -> Result<(), LiveError> {
         match &mut self.exits {
-            Some(exits) => exits.hold(output),
+            Some(exits) => exits.hold(output, made),
             None => {
                 self.unreleased.hold(output, 0);
                 Ok(())
@@ -141,10 +171,21 @@ impl<S: OutputSink> Driver<S> {
         }
         if self.is_finish_due {
             self.end(Outcome::Finished);
-        } else {
-            self.handle(BackupEvent::EndExecuted);
+            return Ok(());
         }
+        if self.exits.is_none() {
+            // Behind the guest's end the machine asks for no more, so nothing else tells that it has executed all.
+            self.executed(self.core.status(clock::now()).received);
+        }
+        self.handle(BackupEvent::EndExecuted);
         Ok(())
+    }
+
+    /// The machine that follows has executed the log up to here.
+    fn executed(&mut self, up_to: LogPosition) {
+        self.unreleased.seal(up_to);
+        self.unreleased.forget(self.released);
+        self.handle(BackupEvent::Executed(up_to));
     }
 
     /// The machine is live. What the primary may not have let out is repeated first.
@@ -171,6 +212,16 @@ impl<S: OutputSink> Driver<S> {
             "this side serves the guest: it is NOT protected"
         );
         Ok(())
+    }
+
+    /// Takes a message, and those that have come together with it: they are acknowledged together.
+    fn all_that_came(&mut self, came: Came<FromPrimary>) {
+        let mut next = Some(came);
+        while let Some(came) = next {
+            let is_last = matches!(came, Came::Lost(_));
+            self.came(came);
+            next = if is_last || self.outcome.is_some() { None } else { self.link.at_hand() };
+        }
     }
 
     fn came(&mut self, came: Came<FromPrimary>) {
@@ -218,6 +269,7 @@ impl<S: OutputSink> Driver<S> {
             self.act(action);
         }
         self.batch = None;
+        self.reports.expect();
     }
 
     fn act(&mut self, action: BackupAction) {
@@ -229,13 +281,18 @@ impl<S: OutputSink> Driver<S> {
                 }
             }
             BackupAction::SendAck { received, executed, echo } => {
-                self.link.queue(&FromBackup::Ack { received, executed, echo });
+                // The latest one says all that those before would.
+                self.acknowledgement = Some(FromBackup::Ack { received, executed, echo });
             }
             BackupAction::SendDiverged => {
+                self.acknowledge();
                 let report = std::mem::take(&mut self.divergence);
                 self.link.queue(&FromBackup::Diverged { report });
             }
-            BackupAction::SendLeave => self.link.queue(&FromBackup::Leave),
+            BackupAction::SendLeave => {
+                self.acknowledge();
+                self.link.queue(&FromBackup::Leave);
+            }
             BackupAction::Forget { up_to } => self.forget(up_to),
             BackupAction::CloseChannel(why) => {
                 self.link.close();
@@ -246,6 +303,7 @@ impl<S: OutputSink> Driver<S> {
                 tracing::info!(target: crate::TARGET, event = "go_live", entries = received.0, "going live");
                 self.forget(released);
                 self.has_gone_live = true;
+                self.reports.hurry();
                 self.decision.decide(true);
                 self.end_feed();
             }
@@ -257,6 +315,13 @@ impl<S: OutputSink> Driver<S> {
                 self.is_finish_due = true;
             }
             BackupAction::Finish => self.end(Outcome::Finished),
+        }
+    }
+
+    /// Sends the acknowledgement that is due, if one is.
+    fn acknowledge(&mut self) {
+        if let Some(acknowledgement) = self.acknowledgement.take() {
+            self.link.queue(&acknowledgement);
         }
     }
 
@@ -273,6 +338,7 @@ impl<S: OutputSink> Driver<S> {
     }
 
     fn suspect(&mut self, why: Suspicion) {
+        self.reports.hurry();
         self.suspected = Some(clock::now());
         tracing::warn!(target: crate::TARGET, event = "suspected", %why, "the primary is not counted on any more");
         let failover = Failover::now(why.to_string());
@@ -297,6 +363,7 @@ impl<S: OutputSink> Driver<S> {
 
     /// Writes the status.
     fn report(&mut self) {
+        self.reports.note();
         let core = self.core.status(clock::now());
         let rate = self.rate.read();
         let is_following = core.phase == BackupPhase::Following;

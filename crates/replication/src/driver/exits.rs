@@ -52,8 +52,8 @@ impl<S: OutputSink> Exits<S> {
         Self { gate, permission: None, fence, sink, held_writes: Vec::new(), delays: Delays::default() }
     }
 
-    /// Takes an output of the batch that is being made.
-    pub(super) fn hold(&mut self, output: Output) -> Result<(), LiveError> {
+    /// Takes an output of the batch that is being made, which the guest made then.
+    pub(super) fn hold(&mut self, output: Output, made: Moment) -> Result<(), LiveError> {
         if let Output::Disk { disk, operation, .. } = &output {
             if !changes_disk(operation) && self.held_writes(*disk) == 0 {
                 return self.leave(output);
@@ -63,7 +63,7 @@ impl<S: OutputSink> Exits<S> {
             }
         }
         let bytes = bytes(&output);
-        self.gate.hold(Waiting { output, since: clock::now() }, bytes);
+        self.gate.hold(Waiting { output, since: made }, bytes);
         Ok(())
     }
 

@@ -1,7 +1,7 @@
 //! A connection that may be gone.
 
+use std::convert::Infallible;
 use std::future::pending;
-use std::io;
 use std::time::Duration;
 
 use tokio::time::timeout;
@@ -48,9 +48,17 @@ impl<O: Message, I: Message> Link<O, I> {
     pub(super) async fn work(&mut self) -> Came<I> {
         let Some(Connection { sender, receiver, .. }) = &mut self.halves else { return pending().await };
         tokio::select! {
+            biased;
+            // What is queued goes out before anything is made of what has come: somebody waits for it.
+            never = send(sender) => match never {},
             received = receiver.receive() => came(received),
-            sent = send(sender) => Came::Lost(sent.to_string()),
         }
+    }
+
+    /// What has come together with the last message.
+    pub(super) fn at_hand(&mut self) -> Option<Came<I>> {
+        let at_hand = self.halves.as_mut()?.receiver.at_hand();
+        at_hand.transpose().map(came)
     }
 
     /// Gives the connection up.
@@ -71,12 +79,14 @@ fn came<I: Message>(received: Result<I, ReceiveError>) -> Came<I> {
     received.map_or_else(|error| Came::Lost(error.to_string()), Came::Message)
 }
 
-/// Sends what is queued, and then never ends but by an error.
-async fn send<O: Message>(sender: &mut Sender<O>) -> io::Error {
+/// Sends what is queued, and never ends. A connection that takes no more may have brought what nobody has read yet, so
+/// that it is lost is told by who receives, behind all that has come.
+async fn send<O: Message>(sender: &mut Sender<O>) -> Infallible {
     if sender.queued() > 0
         && let Err(error) = sender.flush().await
     {
-        return error;
+        let error: &dyn std::error::Error = &error;
+        tracing::debug!(target: crate::TARGET, error, "the connection takes no more");
     }
     pending().await
 }

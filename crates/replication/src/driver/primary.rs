@@ -3,16 +3,15 @@
 mod waiting;
 
 use outlive_machine::host::live::OutputSink;
-use tokio::sync::mpsc::UnboundedReceiver;
-use tokio::time::{Instant, sleep_until};
 
+use super::alarm::Alarm;
 use super::exits::Exits;
 use super::link::{Came, Link};
-use super::status::{Failover, Rate};
+use super::status::{Failover, Rate, Reports};
 use super::{Claims, Outcome, StatusBoard, StopMachine, clock};
 use crate::message::{FromBackup, FromPrimary};
 use crate::protocol::{Primary, PrimaryAction, PrimaryEvent, PrimaryPhase, StandDown, Suspicion};
-use crate::vcpu::{Pace, VcpuEvent};
+use crate::vcpu::{FromVcpu, Pace, VcpuEvent};
 use crate::{LogPosition, Moment};
 
 pub use waiting::{Paired, PrimarySide, Waiting};
@@ -24,10 +23,14 @@ struct Driver<S> {
     link: Link<FromPrimary, FromBackup>,
     exits: Exits<S>,
     claims: Claims,
-    vcpu: UnboundedReceiver<VcpuEvent<S>>,
+    vcpu: FromVcpu<S>,
+    /// Empty: kept for its memory.
+    events: Vec<VcpuEvent<S>>,
     stop: Stop,
     pace: Pace,
+    is_slow: bool,
     board: StatusBoard,
+    reports: Reports,
     rate: Rate,
     /// The batch that was cut last, until it is sent.
     batch: Vec<u8>,
@@ -47,17 +50,25 @@ impl std::fmt::Debug for Stop {
 impl<S: OutputSink> Driver<S> {
     /// Drives the primary to its end.
     async fn drive(mut self) -> Outcome {
+        let mut alarm = Alarm::new();
         self.handle(PrimaryEvent::Tick);
-        while self.outcome.is_none() {
-            self.report();
-            let deadline = self.core.next_deadline().map(clock::instant).map(Instant::from_std);
+        loop {
+            self.vcpu_events();
+            if self.outcome.is_some() {
+                break;
+            }
+            self.keep_pace();
+            if self.reports.is_due() {
+                self.report();
+            }
+            alarm.set(self.core.next_deadline());
+            alarm.set(self.reports.deadline());
             tokio::select! {
-                event = self.vcpu.recv() => self.vcpu_event(event),
+                biased;
                 came = self.link.work() => self.came(came),
+                () = self.vcpu.news() => {}
                 outcome = self.claims.outcome() => self.handle(PrimaryEvent::Claimed(outcome)),
-                () = sleep_until(deadline.unwrap_or_else(Instant::now)), if deadline.is_some() => {
-                    self.handle(PrimaryEvent::Tick);
-                }
+                () = alarm.ring() => self.tick(),
             }
         }
         self.report();
@@ -71,28 +82,48 @@ impl<S: OutputSink> Driver<S> {
         outcome
     }
 
-    fn vcpu_event(&mut self, event: Option<VcpuEvent<S>>) {
+    /// The alarm has rung: maybe too early, or for the status only.
+    fn tick(&mut self) {
+        if self.core.next_deadline().is_some_and(|deadline| deadline <= clock::now()) {
+            self.handle(PrimaryEvent::Tick);
+        }
+    }
+
+    /// Works off what the vCPU thread has told.
+    fn vcpu_events(&mut self) {
+        let mut events = std::mem::take(&mut self.events);
+        let can_come = self.vcpu.take(&mut events);
+        for event in events.drain(..) {
+            if self.outcome.is_some() {
+                break;
+            }
+            self.vcpu_event(event);
+        }
+        self.events = events;
+        if !can_come && self.outcome.is_none() {
+            self.link.close();
+            self.end(Outcome::MachineGone);
+        }
+    }
+
+    fn vcpu_event(&mut self, event: VcpuEvent<S>) {
         match event {
-            Some(VcpuEvent::Output(output)) => {
-                if let Err(error) = self.exits.hold(output) {
+            VcpuEvent::Output { output, made } => {
+                if let Err(error) = self.exits.hold(output, made) {
                     self.end(Outcome::OutputsFailed(error));
                 }
             }
-            Some(VcpuEvent::Cut { bytes, end }) => {
+            VcpuEvent::Cut { bytes, end } => {
                 self.exits.seal(end);
                 self.rate.note(bytes.len());
                 let length = bytes.len();
                 self.batch = bytes;
                 self.handle(PrimaryEvent::Batch { end, bytes: length });
             }
-            Some(VcpuEvent::Ended) => self.handle(PrimaryEvent::Ended),
-            Some(VcpuEvent::Stopped) => self.handle(PrimaryEvent::Leave),
-            Some(VcpuEvent::Executed(_) | VcpuEvent::Diverged(_) | VcpuEvent::Live(_)) => {
+            VcpuEvent::Ended => self.handle(PrimaryEvent::Ended),
+            VcpuEvent::Stopped => self.handle(PrimaryEvent::Leave),
+            VcpuEvent::Executed(_) | VcpuEvent::Diverged(_) | VcpuEvent::Live(_) => {
                 unreachable!("a primary's machine follows nobody")
-            }
-            None => {
-                self.link.close();
-                self.end(Outcome::MachineGone);
             }
         }
     }
@@ -130,7 +161,16 @@ impl<S: OutputSink> Driver<S> {
                 }
             }
         }
+        self.reports.expect();
+    }
+
+    /// Slows the guest down, or lets it run.
+    fn keep_pace(&mut self) {
         let is_slow = self.core.throttle(clock::now());
+        if is_slow == self.is_slow {
+            return;
+        }
+        self.is_slow = is_slow;
         if self.pace.set_slow(is_slow) && is_slow {
             let lag = self.core.status(clock::now()).lag;
             tracing::debug!(target: crate::TARGET, event = "slowed", ?lag, "the guest is slowed down: the backup is behind");
@@ -181,6 +221,7 @@ impl<S: OutputSink> Driver<S> {
     }
 
     fn suspect(&mut self, why: Suspicion) {
+        self.reports.hurry();
         self.suspected = Some(clock::now());
         tracing::warn!(target: crate::TARGET, event = "suspected", %why, "the backup is not counted on any more");
         let failover = Failover::now(why.to_string());
@@ -188,6 +229,7 @@ impl<S: OutputSink> Driver<S> {
     }
 
     fn go_alone(&mut self) {
+        self.reports.hurry();
         let took = self.suspected.map(|suspected| clock::now().since(suspected).as_secs_f64() * 1e3);
         tracing::warn!(
             target: crate::TARGET,
@@ -212,11 +254,12 @@ impl<S: OutputSink> Driver<S> {
 
     /// Writes the status.
     fn report(&mut self) {
+        self.reports.note();
         let core = self.core.status(clock::now());
         let (held_outputs, held_bytes) = self.exits.held();
         let rate = self.rate.read();
         let delays = rate.is_news.then(|| [0.5, 0.99].map(|share| self.exits.delays().quantile(share)));
-        let slowed = self.core.throttle(clock::now());
+        let slowed = self.is_slow;
         self.board.write(|status| {
             status.phase = phase(core.phase);
             status.protected = core.phase == PrimaryPhase::Protected;
@@ -265,7 +308,7 @@ fn driver<S: OutputSink>(
     core: Primary,
     side: PrimarySide<S>,
     link: Link<FromPrimary, FromBackup>,
-    vcpu: UnboundedReceiver<VcpuEvent<S>>,
+    vcpu: FromVcpu<S>,
     pace: Pace,
 ) -> Driver<S> {
     let PrimarySide { outputs, fence, stop, claims, board } = side;
@@ -276,9 +319,12 @@ fn driver<S: OutputSink>(
         exits,
         claims,
         vcpu,
+        events: Vec::new(),
         stop: Stop(stop),
         pace,
+        is_slow: false,
         board,
+        reports: Reports::default(),
         rate: Rate::default(),
         batch: Vec::new(),
         suspected: None,

@@ -5,6 +5,9 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
+use super::clock;
+use crate::Moment;
+
 /// Where a side stands, for a person or a program that asks.
 #[derive(Clone, PartialEq, Debug, Default, Serialize)]
 pub struct Status {
@@ -36,7 +39,7 @@ pub struct Status {
     pub held_bytes: u64,
     /// Whether the guest is slowed down now, because the backup is behind.
     pub slowed: bool,
-    /// How long the last frames have waited in the gate, in microseconds: the median.
+    /// How long the last frames have waited, from where the guest made them until they left, in microseconds: the median.
     pub gate_microseconds_median: Option<f64>,
     /// The 99th percentile.
     pub gate_microseconds_99th: Option<f64>,
@@ -76,6 +79,43 @@ impl Failover {
     pub(super) fn now(reason: String) -> Self {
         let at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0.0, |time| time.as_secs_f64());
         Self { reason, at, milliseconds: None }
+    }
+}
+
+/// The status is written no more often than that, however much happens.
+const REPORT_EVERY: Duration = Duration::from_millis(5);
+
+/// When a driver writes its status: soon after something has changed.
+#[derive(Debug, Default)]
+pub(super) struct Reports {
+    last: Moment,
+    is_expected: bool,
+}
+
+impl Reports {
+    /// Something has changed.
+    pub(super) fn expect(&mut self) {
+        self.is_expected = true;
+    }
+
+    /// Something has changed that others should know at once.
+    pub(super) fn hurry(&mut self) {
+        (self.last, self.is_expected) = (Moment::default(), true);
+    }
+
+    /// Whether the status is to be written now.
+    pub(super) fn is_due(&self) -> bool {
+        self.deadline().is_some_and(|deadline| deadline <= clock::now())
+    }
+
+    /// When it is to be written.
+    pub(super) fn deadline(&self) -> Option<Moment> {
+        self.is_expected.then(|| self.last.after(REPORT_EVERY))
+    }
+
+    /// It is written.
+    pub(super) fn note(&mut self) {
+        (self.last, self.is_expected) = (clock::now(), false);
     }
 }
 

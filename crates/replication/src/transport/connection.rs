@@ -171,6 +171,14 @@ impl<M: Message> Receiver<M> {
         }
     }
 
+    /// The next message, if it has arrived with others that were received before. Does not look at the connection.
+    ///
+    /// # Errors
+    /// When what has arrived is no message.
+    pub fn at_hand(&mut self) -> Result<Option<M>, ReceiveError> {
+        Ok(self.frames.next_message()?)
+    }
+
     /// The peer's Hello was good: from now on messages can be long.
     pub(super) fn trust(&mut self) {
         self.frames.trust();

@@ -135,7 +135,8 @@ impl<S> EntrySource for Feed<S> {
                 Some(entry) => return Ok(Some(entry)),
                 None => {
                     if had_batch && !self.has_ended {
-                        self.driver.tell(VcpuEvent::Executed(LogPosition(self.next.0)));
+                        // The next acknowledgement tells it. None is sent for this.
+                        self.driver.put(VcpuEvent::Executed(LogPosition(self.next.0)));
                     }
                     if !self.load() {
                         return Ok(None);

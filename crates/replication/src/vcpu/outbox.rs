@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use outlive_machine::host::announcement::AddressSnoop;
 use outlive_machine::host::live::{LiveError, OutputSink};
-use outlive_machine::world::{DiskIndex, DiskRequestId, Output};
+use outlive_machine::world::{DiskIndex, DiskOperation, DiskRequestId, Output};
 use outlive_replay::Outputs;
 
 use super::{ToDriver, VcpuEvent};
+use crate::driver::clock;
 
 /// Where the outputs of a live machine go: to the driver, who lets them out when they may leave.
 #[derive(Clone, Debug)]
@@ -23,7 +24,11 @@ impl<S> Outbox<S> {
 
 impl<S> OutputSink for Outbox<S> {
     fn output(&mut self, output: Output) -> Result<(), LiveError> {
-        if self.0.tell(VcpuEvent::Output(output)) { Ok(()) } else { Err(LiveError::OutputsGone) }
+        // All others wait for the cut, which the driver wakes up for.
+        let leaves_at_once = matches!(&output, Output::Disk { operation: DiskOperation::Read { .. }, .. });
+        let event = VcpuEvent::Output { output, made: clock::now() };
+        let is_taken = if leaves_at_once { self.0.tell(event) } else { self.0.put(event) };
+        if is_taken { Ok(()) } else { Err(LiveError::OutputsGone) }
     }
 }
 
@@ -51,7 +56,7 @@ impl<S> Outputs for FollowerOutputs<S> {
         }
         if !matches!(output, Output::Disk { .. }) {
             // Without a driver nobody goes live.
-            self.driver.tell(VcpuEvent::Output(output.clone()));
+            self.driver.put(VcpuEvent::Output { output: output.clone(), made: clock::now() });
         }
         Ok(())
     }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use outlive_engine::InstructionCount;
 use outlive_log::batch::FULL_BYTES;
 use outlive_log::encoding::Bases;
-use outlive_log::entry::{EndReason, EntryNumber, Input};
+use outlive_log::entry::{EndReason, EntryNumber};
 use outlive_log::{BatchEncoder, Entry, LogFile, LogSize, WriteError};
 use outlive_replay::EventLog;
 
@@ -16,10 +16,13 @@ use crate::LogPosition;
 const OLD: Duration = Duration::from_millis(1);
 /// See [`OLD`].
 const MANY_BYTES: usize = FULL_BYTES / 4;
+/// Outputs do not wait, but of a guest that makes many, those of so short a time share a batch. Each batch takes both
+/// hosts some tens of microseconds, and no single output of a guest that has little to do is delayed by this.
+const DISTANCE: Duration = Duration::from_micros(200);
 
-/// The log of a machine that is live. It is cut where an output has been made, so that this can leave soon; where a frame
-/// has come in, because a frame that dies with this host is missed until its sender repeats it, a fifth of a second later
-/// or more; before the guest sleeps; and often enough to keep a backup near.
+/// The log of a machine that is live. It is cut where an output has been made, so that this can leave soon; before the
+/// guest sleeps; and often enough to keep a backup near. What came in is sent within a millisecond at most: a frame that
+/// dies with this host is missed until its sender repeats it, a fifth of a second later or more.
 ///
 /// A file gets the same batches before anybody else, so it holds whatever the backup has. If it takes no more, that is
 /// told, and the pair goes on without.
@@ -29,10 +32,12 @@ pub struct PairLog<S> {
     pace: Pace,
     batch: BatchEncoder,
     file: Option<LogFile>,
-    /// Whether the batch has something that should not wait: an output, or a frame that came in.
+    /// Whether the batch has something that should not wait: an output.
     is_urgent: bool,
     /// Since when the batch has entries.
     begun: Option<Instant>,
+    /// When the last batch was sent.
+    sent: Option<Instant>,
     /// How the recording ended.
     end: Option<Ending>,
     size: LogSize,
@@ -55,7 +60,7 @@ impl<S> PairLog<S> {
     ) -> Self {
         let size = LogSize { entries: first.0, bytes: 0 };
         let batch = BatchEncoder::going_on(first, bases);
-        Self { driver, pace, batch, file, is_urgent: false, begun: None, end: None, size }
+        Self { driver, pace, batch, file, is_urgent: false, begun: None, sent: None, end: None, size }
     }
 
     /// Finishes the batch, writes it to the file, and returns it with the position behind it.
@@ -84,14 +89,11 @@ impl<S> PairLog<S> {
 
     fn send(&mut self) {
         if let Some((bytes, end)) = self.finish() {
+            self.sent = Some(Instant::now());
             // Without a driver the machine is about to be stopped.
             self.driver.tell(VcpuEvent::Cut { bytes, end });
         }
     }
-}
-
-fn is_urgent(entry: &Entry) -> bool {
-    matches!(entry, Entry::Output { .. } | Entry::Input { input: Input::Frame { .. }, .. })
 }
 
 /// Tells that a log file takes no more.
@@ -127,15 +129,15 @@ impl<S> EventLog for PairLog<S> {
         let number = self.batch.next();
         let pushed = self.batch.push(entry, instructions);
         pushed.map_err(|source| WriteError::Entry { number, source })?;
-        self.is_urgent |= is_urgent(entry);
+        self.is_urgent |= matches!(entry, Entry::Output { .. });
         self.begun.get_or_insert_with(Instant::now);
         Ok(())
     }
 
     fn wants_cut(&self, sleep: Option<Duration>) -> bool {
+        let is_due = || self.is_urgent && self.sent.is_none_or(|sent| sent.elapsed() >= DISTANCE);
         let is_old = || self.begun.is_some_and(|begun| begun.elapsed() > OLD);
-        !self.batch.is_empty()
-            && (self.is_urgent || sleep.is_some() || self.batch.bytes() > MANY_BYTES || is_old())
+        !self.batch.is_empty() && (sleep.is_some() || self.batch.bytes() > MANY_BYTES || is_due() || is_old())
     }
 
     fn cut(&mut self) -> Result<(), WriteError> {

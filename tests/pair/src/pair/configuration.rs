@@ -38,6 +38,18 @@ impl Engine {
     }
 }
 
+/// What carries the logging channel.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Channel {
+    /// The network between the hosts.
+    Direct,
+    /// A [`Proxy`](crate::proxy::Proxy) on it.
+    Relayed,
+    /// A [`Proxy`](crate::proxy::Proxy) that knows what it carries: the pair has no keys, and each side is told that
+    /// the other one is on its own host.
+    Read,
+}
+
 /// What a pair is like.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -49,8 +61,8 @@ pub struct Settings {
     pub suspect_after: Duration,
     /// The primary is slowed when the backup has executed nothing of what is so old.
     pub lag_limit: Duration,
-    /// Whether the logging channel goes through a [`Proxy`](crate::proxy::Proxy).
-    pub relayed: bool,
+    /// What carries the logging channel.
+    pub channel: Channel,
     /// How many bytes there are for the primary's log; `None` for as many as it takes.
     pub log_space: Option<u64>,
 }
@@ -59,7 +71,7 @@ impl Settings {
     /// The defaults of a pair, with this guest on this engine.
     pub fn new(engine: Engine, service: Service) -> Self {
         let (suspect_after, lag_limit) = (Duration::from_millis(200), Duration::from_millis(100));
-        Self { engine, service, suspect_after, lag_limit, relayed: false, log_space: None }
+        Self { engine, service, suspect_after, lag_limit, channel: Channel::Direct, log_space: None }
     }
 
     /// What the guest prints when it serves.

@@ -133,8 +133,7 @@ impl Side {
     /// As for [`wait_for`](Self::wait_for).
     pub(super) fn wait_for_console(&mut self, text: &str, patience: Duration) -> anyhow::Result<()> {
         self.wait(&format!("`{text}` on the console"), patience, |side| {
-            let console = fs::read(&side.console).context("cannot read the console")?;
-            Ok(String::from_utf8_lossy(&console).contains(text).then_some(()))
+            Ok(String::from_utf8_lossy(&side.printed()?).contains(text).then_some(()))
         })
     }
 
@@ -171,6 +170,23 @@ impl Side {
             fs::read(&self.errors).with_context(|| format!("cannot read {}", self.errors.display()))?;
         let end = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
         Ok(String::from_utf8_lossy(&bytes[..end]).into_owned())
+    }
+
+    /// What it said on standard error beside what it tells programs.
+    ///
+    /// # Errors
+    /// When what it said cannot be read.
+    pub fn complaints(&self) -> anyhow::Result<Vec<String>> {
+        let is_for_programs = |line: &str| line.starts_with('{');
+        Ok(self.said()?.lines().filter(|line| !is_for_programs(line)).map(str::to_owned).collect())
+    }
+
+    /// What the guest has printed on this side.
+    ///
+    /// # Errors
+    /// When that cannot be read.
+    pub fn printed(&self) -> anyhow::Result<Vec<u8>> {
+        fs::read(&self.console).context("cannot read the console")
     }
 
     /// The last lines of what it said.

@@ -11,9 +11,11 @@ use super::Scenario;
 use super::trial::{STOOD_DOWN, Trial};
 use crate::event::EventKind;
 use crate::pair::PATIENCE;
-use crate::proxy::Direction;
+use crate::proxy::{Direction, Proxy};
 use crate::topology::{Cut, Host};
 
+/// The exit status of a side that has failed.
+const FAILED: i32 = 1;
 /// 128 and the number of SIGKILL.
 const KILLED: i32 = 137;
 /// 128 and the number of SIGTERM.
@@ -44,6 +46,7 @@ pub(super) fn perform(scenario: Scenario, trial: &mut Trial) -> anyhow::Result<(
         Scenario::BackupStopped => backup_stopped(trial),
         Scenario::LogFull => log_full(trial),
         Scenario::AcknowledgementsHeld => acknowledgements_held(trial),
+        Scenario::BackupDiverged => backup_diverged(trial),
     }
 }
 
@@ -189,4 +192,30 @@ fn acknowledgements_held(trial: &mut Trial) -> anyhow::Result<()> {
     trial.pair.proxy.as_ref().context("there is no relay")?.release(Direction::ToPrimary);
     trial.goes_on("the service goes on when acknowledgements come")?;
     trial.nobody_moved()
+}
+
+fn backup_diverged(trial: &mut Trial) -> anyhow::Result<()> {
+    trial.failure("falsifies a frame on its way to the backup's guest");
+    trial.pair.proxy.as_ref().context("there is no relay")?.falsify_frame();
+    let told = trial.pair.primary.wait_for(&EventKind::BackupDiverged, PATIENCE)?;
+    trial.pair.primary.wait_for(&EventKind::Alone, PATIENCE)?;
+    trial.goes_on("the service goes on")?;
+    trial.only_goes_on(Host::A, &[FAILED])?;
+    let report = told.fact("report").context("the primary does not tell in what way the backup diverged")?;
+    let said = trial.pair.backup.complaints()?.join("\n");
+    let falsified = trial.pair.proxy.as_ref().and_then(Proxy::falsified).context("no frame was falsified")?;
+    let outcome = if said.contains(&report) {
+        let headline = report.lines().next().unwrap_or_default();
+        Ok(format!("entry {falsified} was falsified; {headline}"))
+    } else {
+        Err(format!("`{report}` and `{said}`"))
+    };
+    trial.verdicts.judge("both sides tell in what way the backup diverged", outcome);
+    let why = trial.pair.backup.event(&EventKind::StoodDown)?.and_then(|event| event.fact("why"));
+    let outcome = if why.as_deref() == Some("diverged") { Ok("") } else { Err(format!("{why:?}")) };
+    trial.verdicts.judge("the backup stands down because it diverged", outcome);
+    let claiming = trial.pair.backup.event(&EventKind::Claiming)?;
+    let outcome = claiming.map_or(Ok(""), |event| Err(event.to_string()));
+    trial.verdicts.judge("the backup claims nothing", outcome);
+    Ok(())
 }

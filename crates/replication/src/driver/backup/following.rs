@@ -10,19 +10,18 @@ use outlive_machine::host::announcement::AddressSnoop;
 use outlive_machine::host::live::OutputSink;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
-use tokio::sync::mpsc::unbounded_channel;
 use tokio::time::{sleep, timeout};
 
 use super::Driver;
 use crate::LogPosition;
 use crate::driver::link::Link;
-use crate::driver::status::Rate;
-use crate::driver::{Claims, DriverThread, StatusBoard, StopMachine, WaitError, clock};
+use crate::driver::status::{Rate, Reports};
+use crate::driver::{Claims, DriverThread, StatusBoard, StopMachine, WaitError, clock, precedence};
 use crate::gate::OutputGate;
 use crate::message::{FromBackup, PrimaryHello, Timing};
 use crate::protocol::Backup;
 use crate::transport::{BackupConnection, ConnectError, Security, connect, introduce};
-use crate::vcpu::{Feed, FollowerOutputs, ToDriver};
+use crate::vcpu::{Feed, FollowerOutputs, ToDriver, queue};
 
 /// A primary that is not there is looked for as often.
 const AGAIN: Duration = Duration::from_millis(500);
@@ -215,9 +214,8 @@ impl Following {
         file: Option<LogFile>,
     ) -> std::io::Result<(BackupMachine<S>, DriverThread)> {
         let Self { runtime, connection, hello } = self;
-        let (queue, vcpu) = unbounded_channel();
+        let (driver, vcpu) = queue();
         let (feed, fed) = channel();
-        let driver = ToDriver::new(queue);
         let machine = BackupMachine {
             feed: Feed::new(fed, driver.clone(), counting, file),
             outputs: FollowerOutputs::new(driver.clone(), addresses),
@@ -232,6 +230,8 @@ impl Following {
             link,
             claims: side.claims,
             vcpu,
+            events: Vec::new(),
+            acknowledgement: None,
             feed: Some(feed),
             decision,
             batch: None,
@@ -244,6 +244,7 @@ impl Following {
             stop: side.stop,
             won: side.won,
             board: side.board,
+            reports: Reports::default(),
             rate: Rate::default(),
             suspected: None,
             outcome: None,
@@ -254,7 +255,10 @@ impl Following {
             generation = hello.generation.0,
             "the machine is built; following the primary"
         );
-        let drive = move || runtime.block_on(make(hello.timing).drive());
+        let drive = move || {
+            precedence::take();
+            runtime.block_on(make(hello.timing).drive())
+        };
         let thread = std::thread::Builder::new().name("driver".to_owned()).spawn(drive)?;
         Ok((machine, DriverThread::new(thread)))
     }

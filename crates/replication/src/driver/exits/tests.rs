@@ -44,10 +44,10 @@ fn soon() -> Moment {
 #[test]
 fn nothing_leaves_before_its_batch_is_released() {
     let (mut exits, left) = exits();
-    exits.hold(frame(1)).unwrap();
+    exits.hold(frame(1), clock::now()).unwrap();
     assert!(exits.release(LogPosition(9), Some(soon())).unwrap(), "nothing was to leave");
     exits.seal(LogPosition(10));
-    exits.hold(frame(2)).unwrap();
+    exits.hold(frame(2), clock::now()).unwrap();
     assert!(exits.release(LogPosition(9), Some(soon())).unwrap());
     assert_eq!(left(), []);
     assert!(exits.release(LogPosition(10), Some(soon())).unwrap());
@@ -57,7 +57,7 @@ fn nothing_leaves_before_its_batch_is_released() {
 #[test]
 fn nothing_leaves_behind_the_leases_end() {
     let (mut exits, left) = exits();
-    exits.hold(frame(1)).unwrap();
+    exits.hold(frame(1), clock::now()).unwrap();
     exits.seal(LogPosition(1));
     assert!(!exits.release(LogPosition(1), Some(clock::now())).unwrap());
     assert_eq!(left(), []);
@@ -68,25 +68,25 @@ fn nothing_leaves_behind_the_leases_end() {
 #[test]
 fn a_read_leaves_at_once_unless_a_write_to_its_disk_is_held() {
     let (mut exits, left) = exits();
-    exits.hold(read(0, 0)).unwrap();
-    exits.hold(write(0, 1)).unwrap();
-    exits.hold(read(0, 2)).unwrap();
-    exits.hold(read(1, 0)).unwrap();
+    exits.hold(read(0, 0), clock::now()).unwrap();
+    exits.hold(write(0, 1), clock::now()).unwrap();
+    exits.hold(read(0, 2), clock::now()).unwrap();
+    exits.hold(read(1, 0), clock::now()).unwrap();
     assert_eq!(left(), [read(0, 0), read(1, 0)]);
     exits.seal(LogPosition(1));
     exits.release(LogPosition(1), None).unwrap();
     assert_eq!(left()[2..], [write(0, 1), read(0, 2)]);
-    exits.hold(read(0, 3)).unwrap();
+    exits.hold(read(0, 3), clock::now()).unwrap();
     assert_eq!(left()[4..], [read(0, 3)]);
 }
 
 #[test]
 fn what_is_shut_stays_shut() {
     let (mut exits, left) = exits();
-    exits.hold(frame(1)).unwrap();
+    exits.hold(frame(1), clock::now()).unwrap();
     exits.seal(LogPosition(1));
     exits.shut();
     exits.release(LogPosition(1), None).unwrap();
-    exits.hold(read(0, 0)).unwrap();
+    exits.hold(read(0, 0), clock::now()).unwrap();
     assert_eq!(left(), []);
 }

@@ -12,16 +12,15 @@ use outlive_machine::host::fence::Fence;
 use outlive_machine::host::live::OutputSink;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::Notify;
-use tokio::sync::mpsc::unbounded_channel;
 use tokio::time::timeout;
 
 use super::driver;
 use crate::driver::link::Link;
-use crate::driver::{Claims, DriverThread, StatusBoard, StopMachine, WaitError, clock};
+use crate::driver::{Claims, DriverThread, StatusBoard, StopMachine, WaitError, clock, precedence};
 use crate::message::{FromBackup, FromPrimary, PrimaryHello, Timing};
 use crate::protocol::Primary;
 use crate::transport::{Listener, PrimaryConnection, Security};
-use crate::vcpu::{Outbox, Pace, PairLog, ToDriver};
+use crate::vcpu::{Outbox, Pace, PairLog, queue};
 
 /// A backup gets so much time to build its machine: it may have to read disks and images to the end.
 const BUILD_TIME: Duration = Duration::from_secs(600);
@@ -136,12 +135,13 @@ impl Paired {
         file: Option<LogFile>,
     ) -> std::io::Result<(Outbox<S>, PairLog<S>, DriverThread)> {
         let Self { runtime, listener, connection, timing } = self;
-        let (queue, vcpu) = unbounded_channel();
-        let (to_driver, pace) = (ToDriver::new(queue), Pace::default());
+        let (to_driver, vcpu) = queue();
+        let pace = Pace::default();
         let outbox = Outbox::new(to_driver.clone());
         let log = PairLog::new(to_driver, pace.clone(), EntryNumber(0), Bases::default(), file);
         protected(side.claims.generation(), &connection);
         let drive = move || {
+            precedence::take();
             let core = Primary::new(timing, clock::now());
             let driver = driver(core, side, Link::new(connection), vcpu, pace);
             let outcome = runtime.block_on(driver.drive());

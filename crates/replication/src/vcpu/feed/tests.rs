@@ -2,22 +2,22 @@ use std::sync::mpsc::{Sender, channel};
 
 use outlive_engine::GuestTime;
 use outlive_log::{BatchEncoder, Entry};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::*;
+use crate::vcpu::{FromVcpu, queue};
 
 struct Channel {
     feed: Feed<()>,
     to_feed: Sender<Fed>,
-    told: UnboundedReceiver<VcpuEvent<()>>,
+    told: FromVcpu<()>,
     encoder: BatchEncoder,
 }
 
 impl Channel {
     fn new() -> Self {
         let (to_feed, fed) = channel();
-        let (queue, told) = unbounded_channel();
-        let feed = Feed::new(fed, ToDriver::new(queue), Counting::Steps, None);
+        let (driver, told) = queue();
+        let feed = Feed::new(fed, driver, Counting::Steps, None);
         Self { feed, to_feed, told, encoder: BatchEncoder::new(EntryNumber(0)) }
     }
 
@@ -38,12 +38,13 @@ impl Channel {
 
     /// How far the driver was told that the machine has come.
     fn executed(&mut self) -> Option<LogPosition> {
-        let events = std::iter::from_fn(|| self.told.try_recv().ok());
-        let positions = events.map(|event| match event {
+        let mut events = Vec::new();
+        self.told.take(&mut events);
+        let mut positions = events.into_iter().map(|event| match event {
             VcpuEvent::Executed(up_to) => up_to,
             other => panic!("{other:?}"),
         });
-        positions.last()
+        positions.next_back()
     }
 }
 

@@ -1,16 +1,33 @@
+use std::collections::VecDeque;
+
 use outlive_engine::{ExitNumber, GuestTime};
 use outlive_log::entry::{Check, End, OutputMarker, StateDigest};
 use outlive_log::header::{Counting, Header, Image, Machine};
 use outlive_log::{BatchDecoder, LogReader};
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::*;
+use crate::vcpu::{FromVcpu, queue};
 
 /// A driver that nobody drives, and what it was told.
-fn log(file: Option<LogFile>) -> (PairLog<()>, UnboundedReceiver<VcpuEvent<()>>) {
-    let (queue, told) = unbounded_channel();
-    let driver = ToDriver::new(queue);
+fn log(file: Option<LogFile>) -> (PairLog<()>, Told) {
+    let (driver, queue) = queue();
+    let told = Told { queue, events: VecDeque::new() };
     (PairLog::new(driver, Pace::default(), EntryNumber(0), Bases::default(), file), told)
+}
+
+/// What the driver was told, event by event.
+struct Told {
+    queue: FromVcpu<()>,
+    events: VecDeque<VcpuEvent<()>>,
+}
+
+impl Told {
+    fn next(&mut self) -> Option<VcpuEvent<()>> {
+        let mut events = Vec::new();
+        self.queue.take(&mut events);
+        self.events.extend(events);
+        self.events.pop_front()
+    }
 }
 
 fn time(step: u64) -> Entry {
@@ -39,8 +56,8 @@ fn end(reason: EndReason) -> Entry {
 const NONE: InstructionCount = InstructionCount(0);
 
 /// The entries of a batch that was cut.
-fn cut(told: &mut UnboundedReceiver<VcpuEvent<()>>) -> (Vec<Entry>, LogPosition) {
-    let Ok(VcpuEvent::Cut { bytes, end }) = told.try_recv() else { panic!("no batch was cut") };
+fn cut(told: &mut Told) -> (Vec<Entry>, LogPosition) {
+    let Some(VcpuEvent::Cut { bytes, end }) = told.next() else { panic!("no batch was cut") };
     let mut batch = BatchDecoder::new(bytes).unwrap();
     let entries = std::iter::from_fn(|| batch.next_entry().unwrap()).map(|entry| entry.entry).collect();
     (entries, end)
@@ -108,7 +125,7 @@ fn the_end_of_the_guest_is_for_the_other_side_too() {
     assert!(matches!(log.append(&time(1), NONE), Err(WriteError::Ended)));
     assert_eq!(log.close().unwrap().entries, 1);
     assert_eq!(cut(&mut told).0, [end(EndReason::PowerOff)]);
-    assert!(matches!(told.try_recv(), Ok(VcpuEvent::Ended)));
+    assert!(matches!(told.next(), Some(VcpuEvent::Ended)));
 }
 
 #[test]
@@ -120,7 +137,7 @@ fn a_person_who_stops_this_side_does_not_end_the_guest() {
     log.append(&end(EndReason::Requested), NONE).unwrap();
     log.close().unwrap();
     assert_eq!(cut(&mut told), (vec![time(1)], LogPosition(1)));
-    assert!(matches!(told.try_recv(), Ok(VcpuEvent::Stopped)));
+    assert!(matches!(told.next(), Some(VcpuEvent::Stopped)));
     let mut file = LogReader::open(&path).unwrap();
     assert!(file.is_closed());
     let entries = std::iter::from_fn(|| file.next().unwrap()).map(|entry| entry.entry);
@@ -134,7 +151,7 @@ fn what_was_not_cut_where_a_machine_can_go_live_is_not_sent() {
     let lost = Entry::End(Box::new(End { reason: EndReason::Requested, exit: ExitNumber(1), state: None }));
     log.append(&lost, NONE).unwrap();
     log.close().unwrap();
-    assert!(matches!(told.try_recv(), Ok(VcpuEvent::Stopped)));
+    assert!(matches!(told.next(), Some(VcpuEvent::Stopped)));
 }
 
 #[test]
