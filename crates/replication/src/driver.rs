@@ -15,7 +15,6 @@
 mod alarm;
 mod backup;
 mod claims;
-pub(crate) mod clock;
 mod exits;
 mod link;
 mod precedence;

@@ -8,6 +8,7 @@ pub mod transport;
 pub mod vcpu;
 pub mod wire;
 
+mod clock;
 mod quantities;
 
 pub use quantities::{LogPosition, Moment};

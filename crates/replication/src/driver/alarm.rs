@@ -5,8 +5,8 @@ use std::pin::Pin;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use super::clock;
 use crate::Moment;
+use crate::clock;
 
 /// An alarm that rings at a moment or before. To set a timer costs something, and deadlines move on with each message:
 /// so one that would ring too early is left as it is.

@@ -11,8 +11,8 @@ use outlive_machine::host::fence::Fence;
 use outlive_machine::host::live::{LiveError, OutputSink};
 use outlive_machine::world::{DiskIndex, DiskOperation, Output};
 
-use super::clock;
 use super::status::Delays;
+use crate::clock;
 use crate::gate::OutputGate;
 use crate::{LogPosition, Moment};
 

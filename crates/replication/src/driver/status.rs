@@ -5,8 +5,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 
-use super::clock;
 use crate::Moment;
+use crate::clock;
 
 /// Where a side stands, for a person or a program that asks.
 #[derive(Clone, PartialEq, Debug, Default, Serialize)]

@@ -9,7 +9,7 @@ use outlive_machine::world::{DiskIndex, DiskOperation, DiskRequestId, Output};
 use outlive_replay::Outputs;
 
 use super::{ToDriver, VcpuEvent};
-use crate::driver::clock;
+use crate::clock;
 
 /// Where the outputs of a live machine go: to the driver, who lets them out when they may leave.
 #[derive(Clone, Debug)]

@@ -14,9 +14,10 @@ use tokio::time::{sleep, timeout};
 
 use super::Driver;
 use crate::LogPosition;
+use crate::clock;
 use crate::driver::link::Link;
 use crate::driver::status::{Rate, Reports};
-use crate::driver::{Claims, DriverThread, StatusBoard, StopMachine, WaitError, clock, precedence};
+use crate::driver::{Claims, DriverThread, StatusBoard, StopMachine, WaitError, precedence};
 use crate::gate::OutputGate;
 use crate::message::{FromBackup, PrimaryHello, Timing};
 use crate::protocol::Backup;

@@ -15,8 +15,9 @@ use tokio::sync::Notify;
 use tokio::time::timeout;
 
 use super::driver;
+use crate::clock;
 use crate::driver::link::Link;
-use crate::driver::{Claims, DriverThread, StatusBoard, StopMachine, WaitError, clock, precedence};
+use crate::driver::{Claims, DriverThread, StatusBoard, StopMachine, WaitError, precedence};
 use crate::message::{FromBackup, FromPrimary, PrimaryHello, Timing};
 use crate::protocol::Primary;
 use crate::transport::{Listener, PrimaryConnection, Security};
