@@ -37,6 +37,15 @@ pub(crate) fn skip_on_this_host(what: &str) {
     eprintln!("SKIPPED, {what}");
 }
 
+/// Whether this host opens interrupt windows where the manual has them. Says so when it does not.
+pub(crate) fn opens_windows() -> bool {
+    let seen = crate::probe::opens_windows(Path::new(DEVICE));
+    if seen != crate::probe::Outcome::Passed {
+        skip_on_this_host(&format!("interrupt windows do not open where they must: {seen:?}"));
+    }
+    seen == crate::probe::Outcome::Passed
+}
+
 /// Whether the tests run in the emulated machine of `scripts/kvm-lab`.
 pub(crate) fn in_lab() -> bool {
     std::env::var_os("OUTLIVE_LAB").is_some()
