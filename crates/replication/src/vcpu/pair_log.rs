@@ -21,7 +21,7 @@ const MANY_BYTES: usize = FULL_BYTES / 4;
 const DISTANCE: Duration = Duration::from_micros(200);
 
 /// The log of a machine that is live. It is cut where an output has been made, so that this can leave soon; before the
-/// guest sleeps; and often enough to keep a backup near. What came in is sent within a millisecond at most: a frame that
+/// guest sleeps; and often enough to keep a backup near. What came in is sent at the first cut behind a millisecond: a frame that
 /// dies with this host is missed until its sender repeats it, a fifth of a second later or more.
 ///
 /// A file gets the same batches before anybody else, so it holds whatever the backup has. If it takes no more, that is
