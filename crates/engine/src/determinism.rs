@@ -221,6 +221,13 @@ const INSTRUCTIONS: &[Row] = &[
         "the same on every host under soft; under kvm a function of the processor's model, so that kvm logs and \
          states move between hosts of one model only",
     ),
+    (
+        SourceKind::Instruction,
+        "page walks: which accesses use a translation that is still cached, and so set no accessed bit, or fault",
+        Treatment::Eliminated,
+        "under soft translations are forgotten for the guest's own reasons only; under kvm the processor keeps and \
+         forgets them as it likes, so a guest that depends on a stale one can diverge, which digests tell",
+    ),
     (SourceKind::Instruction, "HLT", Treatment::Recorded, "an exit; the input that ends it is recorded"),
     (
         SourceKind::Instruction,
@@ -308,6 +315,9 @@ pub fn sources() -> Vec<Source> {
         .map(|(kind, name, treatment, how)| Source { kind, name: name.to_owned(), treatment, how });
     exits.chain(msrs).chain(ports).chain(others).collect()
 }
+
+#[cfg(test)]
+mod page;
 
 #[cfg(test)]
 mod tests {

@@ -32,7 +32,8 @@ pub struct InstructionCount(pub u64);
 pub struct Landmark {
     /// The last numbered exit before this point.
     pub exit: ExitNumber,
-    /// Instructions retired since that exit. Zero on engines that can stop at exits only.
+    /// Steps since that exit, as [`Engine::retired`](crate::Engine::retired) counts them: instructions, iterations of
+    /// REP strings, exceptions, interrupts. Zero on engines that can stop at exits only.
     pub since_exit: InstructionCount,
     /// RIP at this point: a check, not part of the name.
     pub rip: u64,
