@@ -18,7 +18,8 @@
 //! | 11 | anything else | which kind; a console output also holds how many exits lie between |
 //!
 //! Times are told by a clock in steps (see [`TIME_QUANTUM`]), so most time reads take one byte, and one after
-//! a pause of up to 4 ms takes two. A time that is not on a step is written in full, as some other kind.
+//! a pause of up to 4 ms takes two. A time that is not on a step, or lies back, is
+//! written as its distance from the last one, as some other kind.
 //!
 //! # Landmarks
 //!

@@ -43,7 +43,8 @@ impl fmt::Display for Landmark {
     }
 }
 
-/// Sixteen bits of the running digest of all registers and outputs up to here.
+/// Sixteen bits of the running digest of registers, outputs and interrupts up to here: of each interrupt its place and
+/// vector too.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Default, Debug, Serialize, Deserialize)]
 pub struct Check(pub u16);
 
@@ -178,7 +179,7 @@ pub struct StateDigest {
 pub struct PageCheck {
     /// The page's number: its guest-physical address divided by 4096.
     pub page: u64,
-    /// Its hash, in part. Zero if the page is all zeros.
+    /// The first two bytes of its hash, the lower one first, and 1 in the place of 0. Zero if the page is all zeros.
     pub check: u16,
 }
 

@@ -85,7 +85,8 @@ pub struct Disk {
     pub read_only: bool,
     /// What the guest sees as its serial number.
     pub serial: String,
-    /// The digest of its contents when the recording began.
+    /// The digest of its contents when the recording began, which is taken by parts (`outlive_machine`'s
+    /// `DiskImage::contents_digest`) and is no plain hash of the file.
     #[serde(with = "crate::hex")]
     pub digest: Hash,
 }

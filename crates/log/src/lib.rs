@@ -6,7 +6,7 @@
 //! * [`batch`]: entries under one checksum, the unit of files and of the logging channel;
 //! * [`mod@file`]: the layout of a log file. [`LogWriter`] writes one, [`LogReader`] reads one, [`LogFile`] takes whole
 //!   batches;
-//! * [`verify`] checks a whole file, [`statistics`] tells what its bytes are spent on.
+//! * [`verify`] checks a whole file, [`statistics`] tells what its bytes are spent on, [`series`] when.
 //!
 //! A log is input from strangers. Whatever bytes a reader is given, it answers with entries or with an error that
 //! tells the place, and takes no more memory than the largest batch and the index need.
@@ -16,6 +16,7 @@ pub mod encoding;
 pub mod entry;
 pub mod file;
 pub mod header;
+pub mod series;
 pub mod statistics;
 pub mod verify;
 

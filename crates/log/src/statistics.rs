@@ -257,8 +257,8 @@ fn payload(entry: &Entry) -> u64 {
     }
 }
 
-/// The exit that an entry names.
-fn exit(entry: &Entry) -> ExitNumber {
+/// The exit that an entry names; zero if it names none.
+pub(crate) fn exit(entry: &Entry) -> ExitNumber {
     match entry {
         Entry::Time(_) | Entry::Registers(_) => ExitNumber(0),
         Entry::Input { at, .. } | Entry::Interrupt { at, .. } => at.exit,

@@ -1,7 +1,7 @@
 //! Sections: the frame around batches, index and footer.
 //!
 //! Numbers are little-endian. The first checksum is there so that a wrong length is not taken for a right one: in an
-//! open log, a section that is longer than the file is no damage but a write that was cut off.
+//! open log, a batch that is longer than the rest of the file is no damage but a write that was cut off.
 
 use crate::batch::Damage;
 
