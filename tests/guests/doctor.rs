@@ -83,5 +83,5 @@ fn a_table_that_nobody_takes_is_an_error_and_no_panic() {
     let output = Command::new(OUTLIVE).arg("doctor").stdout(full).output().unwrap();
     let errors = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{errors}");
-    assert!(errors.contains("outlive: cannot print what was found: No space left"), "{errors}");
+    assert!(errors.contains("outlive: cannot write to standard output: No space left"), "{errors}");
 }

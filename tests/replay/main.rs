@@ -30,5 +30,6 @@ mod log_file;
 mod random;
 mod recording;
 mod replaying;
+mod report;
 mod unfinished;
 mod until;

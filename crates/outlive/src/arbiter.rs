@@ -1,11 +1,10 @@
 //! `outlive arbiter`: looking into the directory that decides which side of a pair goes on.
 
 use std::fmt;
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use clap::Subcommand;
 use outlive_arbiter::{
     ArbiterError, Claimant, Date, DirectoryArbiter, Listed, MachineName, Recorded, machines,
@@ -13,6 +12,7 @@ use outlive_arbiter::{
 use serde::Serialize;
 
 use crate::failure::{Failure, chain};
+use crate::print::print_line;
 
 /// What to look at.
 #[derive(Subcommand, Debug)]
@@ -43,19 +43,8 @@ pub(crate) fn look(command: &Command) -> Result<ExitCode, Failure> {
     } else {
         contents.to_string()
     };
-    print(text.trim_end())?;
+    print_line(text.trim_end())?;
     Ok(if contents.is_damaged() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
-}
-
-/// Prints a text. A reader that goes away has seen enough.
-fn print(text: &str) -> Result<(), Failure> {
-    let mut output = io::stdout().lock();
-    match writeln!(output, "{text}").and_then(|()| output.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(error).context("cannot write to standard output").map_err(Failure::runtime)
-        }
-        _ => Ok(()),
-    }
 }
 
 /// What an arbiter's directory holds. As JSON, keys are never renamed; new ones may come.

@@ -1,17 +1,16 @@
 //! `outlive doctor`: what this host's KVM can really do, and which engine `auto` takes.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::Context;
 use outlive_engine::EngineKind;
 use outlive_kvm::DEVICE;
 use outlive_kvm::probe::{self, KvmFitness, NeededBy, Outcome, ProbeReport};
 use serde::{Serialize, Serializer};
 
 use crate::failure::Failure;
+use crate::print::print;
 
 /// What `--json` prints. Keys are never renamed; new ones may come.
 #[derive(Serialize)]
@@ -50,9 +49,7 @@ pub(crate) fn doctor(json: bool) -> Result<ExitCode, Failure> {
     let reports = probe::probe_all(Path::new(DEVICE));
     let verdict = Verdict::new(&reports);
     let text = if json { as_json(&reports, verdict)? } else { as_table(&reports, &verdict) };
-    let printed = std::io::stdout().write_all(text.as_bytes());
-    printed.context("cannot print what was found").map_err(Failure::runtime)?;
-    Ok(ExitCode::SUCCESS)
+    print(text.as_bytes())
 }
 
 /// The engine that `engine = "auto"` takes on this host; says which and why.

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use outlive_replication::transport::{KeyError, PairKeys};
 
 use crate::failure::Failure;
+use crate::print::print_line;
 
 /// What the command line says.
 #[derive(clap::Args, Debug)]
@@ -21,8 +22,8 @@ pub(crate) fn make(arguments: &Arguments) -> Result<ExitCode, Failure> {
         KeyError::Exists(_) => Failure::usage(error),
         error => Failure::runtime(error),
     })?;
-    println!("{}: copy this file to the other host; whoever has it can take part", arguments.file.display());
-    Ok(ExitCode::SUCCESS)
+    let file = arguments.file.display();
+    print_line(&format!("{file}: copy this file to the other host; whoever has it can take part"))
 }
 
 #[cfg(test)]

@@ -1,16 +1,21 @@
 //! The `outlive` command.
 
 mod arbiter;
+mod completions;
 mod config;
 mod description;
 mod doctor;
 mod engine;
 mod failure;
+#[cfg(test)]
+mod help;
 mod images;
 mod keys;
 mod live;
 mod log;
+mod manual;
 mod pair;
+mod print;
 mod record;
 mod replay;
 mod run;
@@ -20,21 +25,33 @@ use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Layer};
 
 use failure::Failure;
+use pair::history::History;
 
 /// Keeps a virtual machine running when the host under it dies.
 ///
 /// Exit status: 0 when all went well, 1 when something failed while running, 2 when the command line or the
 /// configuration is wrong, 128 + n when signal n ended it.
 #[derive(Parser)]
-#[command(version, max_term_width = 100)]
+#[command(
+    version,
+    max_term_width = 100,
+    after_help = "Examples:
+  outlive doctor
+  outlive config explain
+  outlive run guest-images/hello.toml
+  outlive help replay"
+)]
 struct Arguments {
     /// What to tell on standard error of what happens within, such as `debug` or `outlive_machine=trace`.
     #[arg(
         long,
         global = true,
+        help_heading = "Diagnostics",
         value_name = "FILTER",
         env = "OUTLIVE_TRACE",
         default_value = "warn,virtio_queue=off,outlive::pair=info"
@@ -42,7 +59,7 @@ struct Arguments {
     trace: String,
 
     /// In what form that is told: lines for people, or lines of JSON for programs.
-    #[arg(long, global = true, value_name = "FORMAT", default_value = "text")]
+    #[arg(long, global = true, help_heading = "Diagnostics", value_name = "FORMAT", default_value = "text")]
     trace_format: TraceFormat,
 
     #[command(subcommand)]
@@ -63,8 +80,11 @@ enum Command {
     /// Run a guest.
     ///
     /// The guest's serial console is connected as the configuration says. At a terminal, Ctrl-A x ends the
-    /// machine, and Ctrl-A Ctrl-A sends one Ctrl-A to the guest.
-    #[command(after_help = "Example:\n  outlive run guest-images/linux.toml")]
+    /// machine, and Ctrl-A Ctrl-A sends one Ctrl-A to the guest. `outlive config explain` tells every key of a
+    /// configuration, with its default.
+    #[command(after_help = "Examples:
+  outlive run guest-images/hello.toml
+  outlive run guest-images/linux.toml --stats")]
     Run(run::Arguments),
     /// Run a guest, and record everything that it could not know by itself.
     ///
@@ -131,6 +151,20 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Tell what a configuration may say, and what one says.
+    #[command(subcommand)]
+    Config(config::command::Command),
+    /// Print what a shell needs to complete command lines.
+    #[command(after_help = "Examples:
+  outlive completions bash > /etc/bash_completion.d/outlive
+  outlive completions zsh > /usr/local/share/zsh/site-functions/_outlive
+  outlive completions fish > ~/.config/fish/completions/outlive.fish")]
+    Completions(completions::Arguments),
+    /// Print the manual page, or write one for each subcommand.
+    #[command(after_help = "Examples:
+  outlive man | man -l -
+  outlive man --out /usr/local/share/man/man1")]
+    Man(manual::Arguments),
 }
 
 fn main() -> ExitCode {
@@ -145,30 +179,43 @@ fn main() -> ExitCode {
 }
 
 fn start(arguments: &Arguments) -> Result<ExitCode, Failure> {
-    start_tracing(arguments)?;
+    let history = history(&arguments.command);
+    start_tracing(arguments, history.as_ref())?;
     match &arguments.command {
         Command::Run(arguments) => run::run(arguments),
         Command::Record(arguments) => record::record(arguments),
         Command::Replay(arguments) => replay::replay(arguments),
         Command::Log(command) => log::look(command),
-        Command::Primary(arguments) => pair::primary::primary(arguments),
-        Command::Backup(arguments) => pair::backup::backup(arguments),
+        Command::Primary(arguments) => pair::primary::primary(arguments, history),
+        Command::Backup(arguments) => pair::backup::backup(arguments, history),
         Command::Status(arguments) => pair::status::status(arguments),
         Command::Arbiter(command) => arbiter::look(command),
         Command::Keys(arguments) => keys::make(arguments),
         Command::Doctor { json } => doctor::doctor(*json),
+        Command::Config(command) => config::command::look(command),
+        Command::Completions(arguments) => completions::completions(arguments),
+        Command::Man(arguments) => manual::manual(arguments),
     }
 }
 
-fn start_tracing(arguments: &Arguments) -> Result<(), Failure> {
+/// Where the history of a side of a pair is taken down, if that is wanted.
+fn history(command: &Command) -> Option<History> {
+    match command {
+        Command::Primary(arguments) => arguments.side.history(),
+        Command::Backup(arguments) => arguments.side.history(),
+        _ => None,
+    }
+}
+
+fn start_tracing(arguments: &Arguments, history: Option<&History>) -> Result<(), Failure> {
     let filter = EnvFilter::try_new(&arguments.trace).map_err(Failure::usage)?;
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+    let told = tracing_subscriber::fmt::layer()
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
-    match arguments.trace_format {
-        TraceFormat::Text => subscriber.init(),
-        TraceFormat::Json => subscriber.json().init(),
-    }
+    let told = match arguments.trace_format {
+        TraceFormat::Text => told.boxed(),
+        TraceFormat::Json => told.json().boxed(),
+    };
+    tracing_subscriber::registry().with(told.with_filter(filter)).with(history.map(History::layer)).init();
     Ok(())
 }

@@ -2,11 +2,15 @@
 //!
 //! Paths in it are relative to the file's own folder, so that it means the same from wherever it is used.
 
+mod check;
+pub(crate) mod command;
+mod explain;
 mod pair;
 mod quantity;
+mod schema;
 
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 
@@ -15,25 +19,33 @@ use outlive_machine::host::console::ConsoleConfig;
 use outlive_machine::host::tap::{InterfaceName, TapConfig};
 use outlive_machine::memory::RamSize;
 use outlive_replication::protocol::TimingError;
-use serde::Deserialize;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 pub(crate) use pair::Pair;
 pub(crate) use quantity::{HostAddress, MacAddress, MemorySize, Seed, TapName};
 
-/// A configuration file, read and checked.
-#[derive(Deserialize, Debug)]
+/// How many disks and networks a machine can have.
+const SLOTS: usize = outlive_machine::virtio::SLOT_IRQS.len();
+/// A file that is larger is no configuration but, by mistake, a disk or a kernel.
+const LARGEST: u64 = 1 << 20;
+
+/// The machine that `outlive run` and its like are to make. Paths are relative to the folder that the file's name stands
+/// for. `outlive config explain` prints an example with all keys.
+#[derive(Deserialize, JsonSchema, Debug)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Config {
-    /// Guest memory, such as `"256M"`.
+    /// Guest memory: a number and K, M or G, in units of 1024. From 2M to 512G, in whole megabytes.
     pub(crate) memory: MemorySize,
     /// Which engine runs the guest.
     #[serde(default)]
     pub(crate) engine: EngineChoice,
-    /// An ELF kernel (vmlinux), or a bare ELF guest.
+    /// A Linux kernel for x86-64 or a bare guest: an ELF file (vmlinux), or a bzImage (vmlinuz), which `kvm` does not
+    /// take.
     pub(crate) kernel: PathBuf,
-    /// An initial RAM file system.
+    /// An initial RAM file system. Default: none.
     pub(crate) initramfs: Option<PathBuf>,
-    /// The kernel's command line. Disks and networks are appended by the monitor.
+    /// The kernel's command line. The monitor appends a word for each disk and network.
     #[serde(default)]
     pub(crate) command_line: String,
     /// Where the serial console goes.
@@ -43,18 +55,20 @@ pub(crate) struct Config {
     pub(crate) random_seed: Option<Seed>,
     /// The Unix time that the guest's real-time clock shows at power-on. Default: the host's.
     pub(crate) wall_clock: Option<i64>,
-    /// Disks.
+    /// Disks, which take the first slots. Disks and networks share eight.
     #[serde(default)]
+    #[schemars(length(max = SLOTS))]
     pub(crate) disk: Vec<Disk>,
-    /// Network interfaces.
+    /// Network interfaces, which take the slots behind the disks.
     #[serde(default)]
+    #[schemars(length(max = SLOTS))]
     pub(crate) network: Vec<Network>,
     /// What the two sides of a pair agree on. Only they want it.
     pub(crate) pair: Option<Pair>,
 }
 
 /// Which engine runs the guest.
-#[derive(Deserialize, ValueEnum, Clone, Copy, PartialEq, Eq, Default, Debug)]
+#[derive(Deserialize, Serialize, JsonSchema, ValueEnum, Clone, Copy, PartialEq, Eq, Default, Debug)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum EngineChoice {
     /// KVM where the host's KVM proves fit, else our own processor.
@@ -67,7 +81,7 @@ pub(crate) enum EngineChoice {
 }
 
 /// Where the serial console goes.
-#[derive(Deserialize, Clone, PartialEq, Eq, Default, Debug)]
+#[derive(Deserialize, Serialize, JsonSchema, Clone, PartialEq, Eq, Default, Debug)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Console {
     /// Standard input and output.
@@ -75,15 +89,15 @@ pub(crate) enum Console {
     Stdio,
     /// A new pseudo-terminal.
     Pty,
-    /// A file, for output only.
+    /// A file, for output only. It is emptied first.
     File(PathBuf),
 }
 
 /// A disk.
-#[derive(Deserialize, Clone, PartialEq, Eq, Debug)]
+#[derive(Deserialize, JsonSchema, Clone, PartialEq, Eq, Debug)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Disk {
-    /// A raw image or a block device.
+    /// A raw image or a block device. It is locked while the machine runs.
     pub(crate) path: PathBuf,
     /// Whether the guest may only read it.
     #[serde(default)]
@@ -91,16 +105,16 @@ pub(crate) struct Disk {
 }
 
 /// A network interface.
-#[derive(Deserialize, Clone, PartialEq, Eq, Debug)]
+#[derive(Deserialize, JsonSchema, Clone, PartialEq, Eq, Debug)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Network {
-    /// The TAP on the host.
+    /// The TAP on the host. One that does not exist is created, and removed when the machine ends.
     pub(crate) tap: TapName,
-    /// The guest's MAC address. Default: derived from the interface's position.
+    /// The guest's MAC address. Default: 52:54:00:6f:6c:NN, NN being the position of the network.
     pub(crate) mac: Option<MacAddress>,
-    /// The host's address on the TAP, such as `"10.0.2.1/24"`.
+    /// The host's own address on the TAP, with the length of the network's prefix. Default: none.
     pub(crate) host_address: Option<HostAddress>,
-    /// A bridge on the host to put the TAP into.
+    /// A bridge on the host to put the TAP into. Default: none.
     pub(crate) bridge: Option<TapName>,
 }
 
@@ -130,10 +144,9 @@ impl Config {
     }
 
     fn check(&self) -> Result<(), ConfigError> {
-        let (devices, most) =
-            (self.disk.len() + self.network.len(), outlive_machine::virtio::SLOT_IRQS.len());
-        if devices > most {
-            return Err(ConfigError::TooManyDevices { devices, most });
+        let devices = self.disk.len() + self.network.len();
+        if devices > SLOTS {
+            return Err(ConfigError::TooManyDevices { devices, most: SLOTS });
         }
         if let Some(pair) = &self.pair {
             pair.timing().check()?;
@@ -156,13 +169,23 @@ impl Config {
     }
 }
 
-/// Reads a file that is no device and no FIFO, which might not end.
+/// Reads a text file of moderate length that is no device and no FIFO, which might not end.
 fn read_text(path: &Path) -> io::Result<String> {
-    let kind = fs::metadata(path)?.file_type();
-    if !kind.is_file() && !kind.is_dir() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no ordinary file"));
+    let invalid = |reason: &str| Err(io::Error::new(io::ErrorKind::InvalidInput, reason));
+    let metadata = fs::metadata(path)?;
+    if metadata.is_dir() {
+        return invalid("it is a directory");
     }
-    fs::read_to_string(path)
+    if !metadata.is_file() {
+        return invalid("it is no ordinary file");
+    }
+    let mut bytes = Vec::new();
+    File::open(path)?.take(LARGEST + 1).read_to_end(&mut bytes)?;
+    match String::from_utf8(bytes) {
+        _ if metadata.len() > LARGEST => invalid("it is too long for a configuration"),
+        Ok(text) => Ok(text),
+        Err(_) => invalid("it is no text in UTF-8"),
+    }
 }
 
 impl Network {
@@ -219,6 +242,23 @@ mod tests {
         toml::from_str(text)
     }
 
+    /// What is wrong in a configuration: its text, and the line and a word that the message must have.
+    pub(super) const MISTAKES: &[(&str, &str, &str)] = &[
+        ("memory = \"64M\"\nkernal = \"x\"", "line 2", "kernal"),
+        ("memory = 64\nkernel = \"x\"", "line 1", "64M"),
+        ("memory = \"64 bananas\"\nkernel = \"x\"", "line 1", "bananas"),
+        ("memory = \"64M\"\nkernel = \"x\"\nengine = \"fast\"", "line 3", "fast"),
+        ("memory = \"64M\"\nkernel = \"x\"\n[[network]]\ntap = \"a/b\"", "line 4", "a/b"),
+        ("memory = \"64M\"\nkernel = \"x\"\n[[network]]\ntap = \"t\"\nmac = \"1:2\"", "line 5", "1:2"),
+        (
+            "memory = \"64M\"\nkernel = \"x\"\n[[network]]\ntap = \"t\"\nhost-address = \"10.0.0.1/40\"",
+            "line 5",
+            "10.0.0.1/40",
+        ),
+        ("memory = \"64M\"\nkernel = \"x\"\n[[disk]]\npath = \"d\"\nsize = 1", "line 5", "size"),
+        ("memory = \"64M\"\nkernel = \"x\"\nrandom-seed = \"zz\"", "line 3", "hexadecimal"),
+    ];
+
     #[test]
     fn a_small_configuration_gets_defaults() {
         let config = parse("memory = \"64M\"\nkernel = \"vmlinux\"").unwrap();
@@ -228,10 +268,8 @@ mod tests {
     }
 
     #[test]
-    fn the_documented_example_is_understood_and_has_every_key() {
-        let page = include_str!("../../../../docs/configuration.md");
-        let example = page.split("```toml\n").nth(1).and_then(|rest| rest.split("```").next()).unwrap();
-        let config = parse(example).unwrap();
+    fn the_documented_example_is_understood() {
+        let config = parse(explain::example()).unwrap();
         assert_eq!(config.ram().bytes(), 256 << 20);
         assert_eq!((config.engine, &config.console), (EngineChoice::Auto, &Console::Stdio));
         assert!(config.initramfs.is_some() && !config.command_line.is_empty());
@@ -257,21 +295,7 @@ mod tests {
 
     #[test]
     fn mistakes_are_reported_with_their_line() {
-        for (text, line, word) in [
-            ("memory = \"64M\"\nkernal = \"x\"", "line 2", "kernal"),
-            ("memory = 64\nkernel = \"x\"", "line 1", "64M"),
-            ("memory = \"64 bananas\"\nkernel = \"x\"", "line 1", "bananas"),
-            ("memory = \"64M\"\nkernel = \"x\"\nengine = \"fast\"", "line 3", "fast"),
-            ("memory = \"64M\"\nkernel = \"x\"\n[[network]]\ntap = \"a/b\"", "line 4", "a/b"),
-            ("memory = \"64M\"\nkernel = \"x\"\n[[network]]\ntap = \"t\"\nmac = \"1:2\"", "line 5", "1:2"),
-            (
-                "memory = \"64M\"\nkernel = \"x\"\n[[network]]\ntap = \"t\"\nhost-address = \"10.0.0.1/40\"",
-                "line 5",
-                "10.0.0.1/40",
-            ),
-            ("memory = \"64M\"\nkernel = \"x\"\n[[disk]]\npath = \"d\"\nsize = 1", "line 5", "size"),
-            ("memory = \"64M\"\nkernel = \"x\"\nrandom-seed = \"zz\"", "line 3", "hexadecimal"),
-        ] {
+        for &(text, line, word) in MISTAKES {
             let error = parse(text).unwrap_err().to_string();
             assert!(error.contains(line) && error.contains(word), "{text:?} gave {error:?}");
         }

@@ -4,12 +4,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use outlive_replication::message::Timing;
+use schemars::JsonSchema;
 use serde::Deserialize;
 
 use super::quantity::{PairName, Span};
 
-/// The section `[pair]`. The times that count are the primary's.
-#[derive(Deserialize, Clone, PartialEq, Eq, Debug)]
+/// What the two sides of a pair agree on. The times are the primary's to say; the backup follows it.
+#[derive(Deserialize, JsonSchema, Clone, PartialEq, Eq, Debug)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub(crate) struct Pair {
     /// The name of the virtual machine in the arbiter's directory.

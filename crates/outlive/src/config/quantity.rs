@@ -8,7 +8,7 @@ use std::time::Duration;
 use outlive_arbiter::{InvalidName, MachineName};
 use outlive_machine::host::tap::{InterfaceName, InvalidInterfaceName};
 use outlive_machine::memory::{MemoryError, RamSize};
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 /// Reads a value from a string in the file, with an error that says what a right one looks like.
 fn from_string<'de, D, T>(deserializer: D, expected: &'static str) -> Result<T, D::Error>
@@ -61,8 +61,25 @@ impl FromStr for Span {
             Some(number) => (number, 1e-3),
             None => (text.strip_suffix('s').ok_or_else(invalid)?, 1.0),
         };
-        let number: f64 = number.parse().map_err(|_| invalid())?;
+        let number = decimal(number).ok_or_else(invalid)?;
         Duration::try_from_secs_f64(number * unit).map(Self).map_err(|_| invalid())
+    }
+}
+
+/// Reads digits, perhaps with a point between them: Rust's own numbers have many more forms.
+fn decimal(text: &str) -> Option<f64> {
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, "0"));
+    let is_number = [whole, fraction].into_iter().all(is_digits);
+    text.parse().ok().filter(|_| is_number)
+}
+
+fn is_digits(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+impl Serialize for Span {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{}ms", self.0.as_secs_f64() * 1e3))
     }
 }
 
@@ -132,12 +149,15 @@ impl FromStr for MemorySize {
     fn from_str(text: &str) -> Result<Self, ValueError> {
         let no_size = || ValueError::Size(text.to_owned());
         let digits = text.trim_end_matches(|c: char| !c.is_ascii_digit());
-        let shift = match text[digits.len()..].trim() {
+        let shift = match text[digits.len()..].trim_start_matches(' ') {
             "K" | "KiB" => 10,
             "M" | "MiB" => 20,
             "G" | "GiB" => 30,
             _ => return Err(no_size()),
         };
+        if !is_digits(digits) {
+            return Err(no_size());
+        }
         let number: u64 = digits.parse().map_err(|_| no_size())?;
         let bytes = number.checked_mul(1 << shift).ok_or_else(no_size)?;
         Ok(Self(RamSize::from_bytes(bytes)?))
@@ -181,8 +201,8 @@ impl FromStr for HostAddress {
 
     fn from_str(text: &str) -> Result<Self, ValueError> {
         let parsed = text.split_once('/').and_then(|(address, prefix)| {
-            let digits = prefix.bytes().all(|byte| byte.is_ascii_digit());
-            let prefix = prefix.parse().ok().filter(|prefix| digits && (1..=32).contains(prefix))?;
+            let is_number = is_digits(prefix) && !prefix.starts_with('0');
+            let prefix = prefix.parse().ok().filter(|prefix| is_number && (1..=32).contains(prefix))?;
             Some(Self { address: address.parse().ok()?, prefix })
         });
         parsed.ok_or_else(|| ValueError::HostAddress(text.to_owned()))

@@ -11,8 +11,9 @@ use outlive_machine::digest::Digest;
 use serde::Serialize;
 use time::OffsetDateTime;
 
-use super::{OneLog, open, print};
+use super::{OneLog, open};
 use crate::failure::{Failure, chain};
+use crate::print::print_line;
 
 /// What a log is. As JSON, keys are never renamed; new ones may come.
 #[derive(Serialize, Debug)]
@@ -51,7 +52,7 @@ pub(super) fn info(arguments: &OneLog) -> Result<ExitCode, Failure> {
     } else {
         info.to_string()
     };
-    print(&text)?;
+    print_line(&text)?;
     Ok(if info.extent.damage.is_some() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
@@ -173,7 +174,7 @@ impl fmt::Display for Shown<'_> {
 }
 
 /// A moment in Unix seconds as a date.
-fn date(seconds: i64) -> String {
+pub(super) fn date(seconds: i64) -> String {
     match OffsetDateTime::from_unix_timestamp(seconds) {
         Ok(at) => format!(
             "{:04}-{:02}-{:02} {:02}:{:02}:{:02} UTC",

@@ -2,12 +2,12 @@
 
 mod frame;
 mod info;
+mod report;
 mod row;
 mod show;
 mod stat;
 mod verify;
 
-use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -35,6 +35,15 @@ pub(crate) enum Command {
   outlive log show run.log --from-time 2.5 --to-time 2.6 --json
   outlive log show run.log --from 120000 --limit 20")]
     Show(show::Arguments),
+    /// Make a page with plots of a recorded run: bytes and entries by kind, instructions, exits and interrupts over guest
+    /// time, the numbers of `log stat`, and how a pair fared if its histories are given.
+    ///
+    /// The page is one HTML file without scripts that needs nothing else. A history is what `primary` or `backup` wrote
+    /// with --history.
+    #[command(after_help = "Examples:
+  outlive log report run.log -o report.html
+  outlive log report backup.log --history primary.history --history backup.history -o failover.html")]
+    Report(report::Arguments),
     /// Check a whole log: all checksums, all entries and their order. Exit status 1 if it is damaged.
     #[command(after_help = "Example:\n  outlive log verify run.log")]
     Verify(OneLog),
@@ -57,6 +66,7 @@ pub(crate) fn look(command: &Command) -> Result<ExitCode, Failure> {
         Command::Info(arguments) => info::info(arguments),
         Command::Stat(arguments) => stat::stat(arguments),
         Command::Show(arguments) => show::show(arguments),
+        Command::Report(arguments) => report::report(arguments),
         Command::Verify(arguments) => verify::verify(arguments),
     }
 }
@@ -91,20 +101,4 @@ fn check_file(path: &Path) -> Result<(), Failure> {
 /// A log that could be opened cannot be read any further.
 fn damaged(path: &Path, error: ReadError) -> Failure {
     Failure::runtime(anyhow::Error::from(error).context(format!("cannot read the log {}", path.display())))
-}
-
-/// Turns the outcome of printing into an exit status. A reader that goes away, such as `head`, has seen enough.
-fn printed(outcome: io::Result<()>) -> Result<ExitCode, Failure> {
-    match outcome {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(error).context("cannot write to standard output").map_err(Failure::runtime)
-        }
-        _ => Ok(ExitCode::SUCCESS),
-    }
-}
-
-/// Prints one text.
-fn print(text: &str) -> Result<ExitCode, Failure> {
-    let mut output = io::stdout().lock();
-    printed(writeln!(output, "{text}").and_then(|()| output.flush()))
 }

@@ -11,8 +11,9 @@ use outlive_log::statistics::Kind;
 use outlive_log::{EntryNumber, LogReader, NumberedEntry, Position, ReadError};
 
 use super::row::Row;
-use super::{damaged, open, printed};
+use super::{damaged, open};
 use crate::failure::Failure;
+use crate::print::printed;
 use crate::record::seconds;
 
 /// What the command line says.

@@ -6,8 +6,9 @@ use std::process::ExitCode;
 use outlive_log::statistics::{Overhead, Rates, Statistics};
 use serde::Serialize;
 
-use super::{OneLog, damaged, open, print};
+use super::{OneLog, damaged, open};
 use crate::failure::Failure;
+use crate::print::print_line;
 
 /// What is printed. As JSON, keys are never renamed; new ones may come.
 #[derive(Serialize, Debug)]
@@ -29,7 +30,7 @@ pub(super) fn stat(arguments: &OneLog) -> Result<ExitCode, Failure> {
     } else {
         report.to_string()
     };
-    print(&text)
+    print_line(&text)
 }
 
 impl Report {

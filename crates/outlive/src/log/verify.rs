@@ -8,8 +8,9 @@ use outlive_log::ReadError;
 use outlive_log::verify::{Verified, VerifyError};
 use serde::Serialize;
 
-use super::{OneLog, check_file, print};
+use super::{OneLog, check_file};
 use crate::failure::{Failure, chain};
+use crate::print::print_line;
 
 /// What is printed. As JSON, keys are never renamed; new ones may come.
 #[derive(Serialize, Debug)]
@@ -40,9 +41,9 @@ pub(super) fn verify(arguments: &OneLog) -> Result<ExitCode, Failure> {
     };
     let report = Report::new(path, outcome);
     if arguments.json {
-        print(&serde_json::to_string_pretty(&report).map_err(Failure::runtime)?)?;
+        print_line(&serde_json::to_string_pretty(&report).map_err(Failure::runtime)?)?;
     } else if report.good {
-        print(&report.to_string())?;
+        print_line(&report.to_string())?;
     } else {
         return Err(Failure::runtime(anyhow::anyhow!("{report}")));
     }

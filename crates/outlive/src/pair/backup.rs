@@ -23,9 +23,10 @@ use outlive_replication::vcpu::{Feed, Outbox, Pace, PairLog, ToDriver, VcpuEvent
 use outlive_soft::SoftEngine;
 
 use super::control::ControlSocket;
+use super::history::History;
 use super::networks::Networks;
 use super::stopper::Stopper;
-use super::{RECORDING, Side, create_log, end, end_with_guest, mismatch, serve_to_the_end};
+use super::{RECORDING, Side, create_log, end, end_with_guest, keep_history, mismatch, serve_to_the_end};
 use crate::config::{Config, EngineChoice};
 use crate::description::Description;
 use crate::engine;
@@ -38,7 +39,7 @@ use crate::signals::{CaughtSignals, SignalWatch};
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
     #[command(flatten)]
-    side: super::Arguments,
+    pub(crate) side: super::Arguments,
     /// Where the primary waits.
     #[arg(long, value_name = "HOST:PORT", value_parser = super::address)]
     connect: String,
@@ -51,8 +52,8 @@ pub(crate) struct Arguments {
 /// A machine that follows.
 type Follower<E> = Machine<E, Replayer<Feed<HostOutputs>>>;
 
-/// Runs the backup of a pair.
-pub(crate) fn backup(arguments: &Arguments) -> Result<ExitCode, Failure> {
+/// Runs the backup of a pair. `history` has taken down what was told before, if it is to be kept.
+pub(crate) fn backup(arguments: &Arguments, history: Option<History>) -> Result<ExitCode, Failure> {
     let side = Side::of(&arguments.side, "backup", Sharing::PairBackup)?;
     let stopper = Stopper::default();
     let caught = CaughtSignals::catch().context("cannot catch signals").map_err(Failure::runtime)?;
@@ -73,7 +74,7 @@ pub(crate) fn backup(arguments: &Arguments) -> Result<ExitCode, Failure> {
         }
     };
     let ram = create_ram(side.preparation.config.ram()).map_err(Failure::runtime)?;
-    let host = Host { arguments, side, following, header, stopper, signals, ram };
+    let host = Host { arguments, side, following, header, stopper, signals, ram, history };
     match engine {
         EngineKind::Kvm => {
             let engine = KvmEngine::new(&host.ram).map_err(Failure::runtime)?;
@@ -121,12 +122,13 @@ struct Host<'a> {
     stopper: Stopper,
     signals: SignalWatch,
     ram: GuestRam,
+    history: Option<History>,
 }
 
 impl Host<'_> {
     /// Builds the machine, and follows.
     fn start<E: Engine>(self, mut engine: E) -> Result<ExitCode, Failure> {
-        let Self { arguments, side, following, header, stopper, signals, ram } = self;
+        let Self { arguments, side, following, header, stopper, signals, ram, history } = self;
         let Side { preparation, pair, claimant, arbiter, .. } = side;
         let description = Description::of_header(&header).map_err(Failure::usage)?;
         let board = description.power_on(&preparation.images, &mut engine, &ram)?;
@@ -141,6 +143,7 @@ impl Host<'_> {
         let control = ControlSocket::open(arguments.side.control.as_deref(), name, status.clone());
         let _control = control.map_err(Failure::runtime)?;
         let file = create_log(&arguments.side, &header)?;
+        let _history = keep_history(&arguments.side, history, &status)?;
         let claims = Claims::new(arbiter, generation, claimant);
         let stop = stopper.clone();
         let addresses = Arc::new(Mutex::new(AddressSnoop::default()));

@@ -2,6 +2,7 @@
 
 pub(crate) mod backup;
 mod control;
+pub(crate) mod history;
 mod mismatch;
 mod networks;
 pub(crate) mod primary;
@@ -21,14 +22,15 @@ use outlive_machine::host::disk::Sharing;
 use outlive_machine::machine::{Machine, Stop};
 use outlive_machine::world::World;
 use outlive_replay::{EventLog, RecordOptions, Recorder};
-use outlive_replication::driver::Outcome;
+use outlive_replication::driver::{Outcome, StatusBoard};
 use outlive_replication::protocol::StandDown;
 use outlive_replication::transport::{PairKeys, Security};
 
 use crate::config::{Config, Pair};
 use crate::failure::Failure;
-use crate::live::{Preparation, finish};
-use crate::record::check_log;
+use crate::live::{Preparation, are_same, finish};
+use crate::record::{check_log, check_output};
+use history::{History, Keeper};
 
 /// The exit status of a side that stops because the other one goes on.
 const OTHER_SIDE_GOES_ON: u8 = 3;
@@ -38,6 +40,8 @@ const RECORDING: RecordOptions = RecordOptions { digest_every: None, registers: 
 
 /// What both commands take.
 #[derive(clap::Args, Debug)]
+#[group(skip)]
+#[command(group(clap::ArgGroup::new("kept").multiple(true)))]
 pub(crate) struct Arguments {
     /// The machine's configuration, a TOML file with a section `[pair]`.
     config: PathBuf,
@@ -48,14 +52,34 @@ pub(crate) struct Arguments {
     #[arg(long, conflicts_with = "keys")]
     plain: bool,
     /// Keep the event log in this file too, to replay it later. It must not exist, unless --overwrite is given.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", group = "kept")]
     log: Option<PathBuf>,
-    /// Replace the log if there is one already.
-    #[arg(long, requires = "log")]
+    /// Keep what this side tells of itself in this file, as lines of JSON: its events, and ten times a second how it
+    /// stands. `outlive log report` draws it. The file must not exist, unless --overwrite is given.
+    #[arg(long, value_name = "FILE", group = "kept")]
+    history: Option<PathBuf>,
+    /// Replace the log and the history if they are there already.
+    #[arg(long, requires = "kept")]
     overwrite: bool,
     /// The socket at which `outlive status` asks. Default: one in ${XDG_RUNTIME_DIR:-/run}/outlive.
     #[arg(long, value_name = "SOCKET")]
     control: Option<PathBuf>,
+}
+
+impl Arguments {
+    /// Where a history is to be taken down, if one is wanted.
+    pub(crate) fn history(&self) -> Option<History> {
+        self.history.as_ref().map(|_| History::new())
+    }
+
+    /// Finds out early whether the history can be written, and that nothing else is lost by that.
+    fn check_history(&self, config: &Config) -> anyhow::Result<()> {
+        let Some(history) = &self.history else { return Ok(()) };
+        if self.log.as_ref().is_some_and(|log| are_same(log, history)) {
+            anyhow::bail!("log and history cannot both be {}", history.display());
+        }
+        check_output("history", history, self.overwrite, config, &self.config)
+    }
 }
 
 /// A side of a pair before there is a machine.
@@ -80,6 +104,7 @@ impl Side {
         if let Some(log) = &arguments.log {
             check_log(log, arguments.overwrite, &config, &arguments.config).map_err(Failure::usage)?;
         }
+        arguments.check_history(&config).map_err(Failure::usage)?;
         let preparation = Preparation::of_config(config, &arguments.config, sharing)?;
         let claimant = Claimant::new(role).context("cannot draw an identity").map_err(Failure::runtime)?;
         let arbiter = Arc::new(DirectoryArbiter::new(&pair.arbiter, pair.name.0.clone()));
@@ -101,6 +126,16 @@ fn address(text: &str) -> Result<String, String> {
 fn create_log(arguments: &Arguments, header: &Header) -> Result<Option<LogFile>, Failure> {
     let create = |log: &PathBuf| LogFile::create(log, header, arguments.overwrite);
     arguments.log.as_ref().map(create).transpose().map_err(Failure::runtime)
+}
+
+/// Creates the file of a history, if one is wanted.
+fn keep_history(
+    arguments: &Arguments,
+    history: Option<History>,
+    board: &StatusBoard,
+) -> Result<Option<Keeper>, Failure> {
+    let files = arguments.history.as_ref().zip(history);
+    files.map(|(file, history)| history.keep(file, arguments.overwrite, board.clone())).transpose()
 }
 
 /// Runs a machine that is live to its end. How it stopped, and its world if there is still one, to be dropped when the
@@ -169,6 +204,48 @@ mod tests {
             let words = bad.to_string();
             let failure = ended(bad).unwrap_err();
             assert_eq!((failure.exit_code(), failure.to_string()), (ExitCode::from(1), words));
+        }
+    }
+
+    #[derive(clap::Parser, Debug)]
+    struct Line {
+        #[command(flatten)]
+        arguments: Arguments,
+    }
+
+    #[test]
+    fn a_history_never_takes_the_place_of_something_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        let text = "memory = \"16M\"\nkernel = \"vmlinux\"\n";
+        for (name, text) in [("machine.toml", text), ("vmlinux", ""), ("old", "")] {
+            std::fs::write(path(name), text).unwrap();
+        }
+        let config = Config::read(&path("machine.toml")).unwrap();
+        let check = |history: &str, options: &[&str]| {
+            let words = ["outlive", "--plain", "--log"].map(Into::into).into_iter();
+            let words = words.chain([path("log").into_os_string(), "--history".into(), path(history).into()]);
+            let words = words.chain([path("machine.toml").into()]).chain(options.iter().map(Into::into));
+            let line: Line = clap::Parser::try_parse_from(words).unwrap();
+            assert!(line.arguments.history().is_some());
+            line.arguments.check_history(&config).map_err(|error| error.to_string())
+        };
+        check("new", &[]).unwrap();
+        check("old", &["--overwrite"]).unwrap();
+        assert!(check("old", &[]).unwrap_err().contains("--overwrite"));
+        assert!(check("vmlinux", &["--overwrite"]).unwrap_err().contains("the history cannot be"));
+        assert!(check("log", &[]).unwrap_err().contains("log and history"));
+    }
+
+    #[test]
+    fn to_overwrite_needs_something_that_could_be() {
+        let parse = |options: &[&str]| {
+            let words = ["outlive", "machine.toml", "--plain", "--overwrite"].iter().chain(options);
+            <Line as clap::Parser>::try_parse_from(words)
+        };
+        assert!(parse(&[]).is_err());
+        for kept in [&["--log", "a"] as &[_], &["--history", "b"], &["--log", "a", "--history", "b"]] {
+            parse(kept).unwrap();
         }
     }
 

@@ -18,8 +18,9 @@ use outlive_replication::message::{PrimaryHello, VERSION};
 use outlive_soft::SoftEngine;
 
 use super::control::ControlSocket;
+use super::history::History;
 use super::stopper::Stopper;
-use super::{RECORDING, Side, create_log, end, serve_to_the_end};
+use super::{RECORDING, Side, create_log, end, keep_history, serve_to_the_end};
 use crate::config::Pair;
 use crate::description::Description;
 use crate::engine;
@@ -32,21 +33,23 @@ use crate::signals::{CaughtSignals, SignalWatch};
 #[derive(clap::Args, Debug)]
 pub(crate) struct Arguments {
     #[command(flatten)]
-    side: super::Arguments,
+    pub(crate) side: super::Arguments,
     /// Where to wait for the backup: an address of this host and a port.
     #[arg(long, value_name = "HOST:PORT", value_parser = super::address)]
     listen: String,
 }
 
-/// Runs the primary of a pair.
-pub(crate) fn primary(arguments: &Arguments) -> Result<ExitCode, Failure> {
+/// Runs the primary of a pair. `history` has taken down what was told before, if it is to be kept.
+pub(crate) fn primary(arguments: &Arguments, history: Option<History>) -> Result<ExitCode, Failure> {
     let side = Side::of(&arguments.side, "primary", Sharing::PairPrimary)?;
     let engine = engine::choose(side.preparation.config.engine);
     engine::check_landmarks(engine).map_err(Failure::usage)?;
     let ram = create_ram(side.preparation.config.ram()).map_err(Failure::runtime)?;
     match engine {
-        EngineKind::Kvm => start(arguments, side, KvmEngine::new(&ram).map_err(Failure::runtime)?, &ram),
-        EngineKind::Soft => start(arguments, side, SoftEngine::new(&ram), &ram),
+        EngineKind::Kvm => {
+            start(arguments, side, KvmEngine::new(&ram).map_err(Failure::runtime)?, &ram, history)
+        }
+        EngineKind::Soft => start(arguments, side, SoftEngine::new(&ram), &ram, history),
     }
 }
 
@@ -55,6 +58,7 @@ fn start(
     side: Side,
     mut engine: impl Engine,
     ram: &GuestRam,
+    history: Option<History>,
 ) -> Result<ExitCode, Failure> {
     let Side { preparation, pair, security, claimant, arbiter } = side;
     let header = header::of(&preparation, engine.capabilities()).map_err(Failure::runtime)?;
@@ -80,6 +84,7 @@ fn start(
 
     // All that can fail comes before the backup, which would take over from a primary that fails.
     let file = create_log(&arguments.side, &header)?;
+    let _history = keep_history(&arguments.side, history, &status)?;
     let networks = open_networks(&config)?;
     let Some(paired) = wait(waiting, &header, &pair, generation, claimant.identity)? else {
         return Ok(signals.received().map_or(ExitCode::SUCCESS, |signal| ExitCode::from(128 + signal)));

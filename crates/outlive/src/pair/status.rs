@@ -13,6 +13,7 @@ use serde_json::Value;
 use super::control::is_left_over;
 use super::runtime_folder;
 use crate::failure::Failure;
+use crate::print::print_line;
 
 /// A side that does not answer for so long is frozen, and said to be.
 const PATIENCE: Duration = Duration::from_secs(2);
@@ -43,10 +44,10 @@ pub(crate) fn status(arguments: &Arguments) -> Result<ExitCode, Failure> {
         let line = ask(socket).with_context(|| format!("no answer from {}", socket.display()));
         let line = line.map_err(Failure::runtime)?;
         if arguments.json {
-            println!("{}", line.trim_end());
+            print_line(line.trim_end())?;
         } else {
             let status = serde_json::from_str(&line).context("the answer is no status");
-            print(&status.map_err(Failure::runtime)?);
+            print_line(&text(&status.map_err(Failure::runtime)?))?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -84,42 +85,50 @@ fn ask(socket: &Path) -> io::Result<String> {
     Ok(line)
 }
 
-fn print(status: &Value) {
-    let text = |key: &str| status[key].as_str().unwrap_or("?").to_owned();
+/// What a person reads.
+fn text(status: &Value) -> String {
+    let word = |key: &str| status[key].as_str().unwrap_or("?").to_owned();
     let number = |key: &str| status[key].as_f64().unwrap_or(0.0);
-    let protected = if status["protected"] == true { "protected" } else { "NOT PROTECTED" };
-    println!(
-        "{} ({}, generation {}): {}, {protected}",
-        text("name"),
-        text("role"),
-        number("generation"),
-        text("phase")
-    );
-    println!(
-        "  log      {} entries, {} bytes, {:.0} bytes per second",
-        number("entries"),
-        number("log_bytes"),
-        number("log_bytes_per_second")
-    );
+    let mut phase = word("phase");
+    if status["protected"] != true {
+        phase += ", NOT PROTECTED";
+    } else if phase != "protected" {
+        phase += ", protected";
+    }
+    let mut lines = vec![
+        format!("{} ({}, generation {}): {phase}", word("name"), word("role"), number("generation")),
+        format!(
+            "  log      {} entries, {} bytes, {:.0} bytes per second",
+            number("entries"),
+            number("log_bytes"),
+            number("log_bytes_per_second")
+        ),
+    ];
     let slowed = if status["slowed"] == true { ", the guest is slowed down" } else { "" };
-    println!(
+    lines.push(format!(
         "  lag      {} entries, {} bytes, {:.1} ms{slowed}",
         number("lag_entries"),
         number("lag_bytes"),
         number("lag_milliseconds")
-    );
-    print!("  outputs  {} held ({} bytes)", number("held_outputs"), number("held_bytes"));
-    match (status["gate_microseconds_median"].as_f64(), status["gate_microseconds_99th"].as_f64()) {
-        (Some(median), Some(high)) => {
-            println!(", frames waited {median:.0} us (median), {high:.0} us (99th percentile)");
-        }
-        _ => println!(),
-    }
+    ));
+    let waited =
+        match (status["gate_microseconds_median"].as_f64(), status["gate_microseconds_99th"].as_f64()) {
+            (Some(median), Some(high)) => {
+                format!(", frames waited {median:.0} us (median), {high:.0} us (99th percentile)")
+            }
+            _ => String::new(),
+        };
+    lines.push(format!(
+        "  outputs  {} held ({} bytes){waited}",
+        number("held_outputs"),
+        number("held_bytes")
+    ));
     if let Some(failover) = status["last_failover"].as_object() {
         let reason = failover["reason"].as_str().unwrap_or("?");
-        match failover["milliseconds"].as_f64() {
-            Some(took) => println!("  failover {reason}; alone {took:.1} ms later"),
-            None => println!("  failover {reason}; not decided"),
-        }
+        lines.push(match failover["milliseconds"].as_f64() {
+            Some(took) => format!("  failover {reason}; alone {took:.1} ms later"),
+            None => format!("  failover {reason}; not decided"),
+        });
     }
+    lines.join("\n")
 }

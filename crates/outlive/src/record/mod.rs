@@ -101,23 +101,34 @@ fn start(
 /// Finds out early whether the log can be written, and that nothing else is lost by that.
 /// `path` is that of the configuration.
 pub(crate) fn check_log(log: &Path, overwrite: bool, config: &Config, path: &Path) -> anyhow::Result<()> {
-    let shown = log.display();
+    check_output("log", log, overwrite, config, path)
+}
+
+/// The same for another file that is written while a machine runs; `what` is its name in messages.
+pub(crate) fn check_output(
+    what: &str,
+    output: &Path,
+    overwrite: bool,
+    config: &Config,
+    path: &Path,
+) -> anyhow::Result<()> {
+    let shown = output.display();
     let console = match &config.console {
         crate::config::Console::File(path) => Some(path.as_path()),
         _ => None,
     };
-    if own_files(config, path).chain(console).any(|file| are_same(file, log)) {
-        anyhow::bail!("the log cannot be {shown}: the machine needs what is in it");
+    if own_files(config, path).chain(console).any(|file| are_same(file, output)) {
+        anyhow::bail!("the {what} cannot be {shown}: the machine needs what is in it");
     }
-    match std::fs::metadata(log) {
-        Ok(metadata) if metadata.is_dir() => anyhow::bail!("the log cannot be {shown}: it is a directory"),
+    match std::fs::metadata(output) {
+        Ok(metadata) if metadata.is_dir() => anyhow::bail!("the {what} cannot be {shown}: it is a directory"),
         Ok(metadata) if !metadata.is_file() => {
-            anyhow::bail!("the log cannot be {shown}: it is no ordinary file")
+            anyhow::bail!("the {what} cannot be {shown}: it is no ordinary file")
         }
         Ok(_) if !overwrite => anyhow::bail!("{shown} exists already: --overwrite replaces it"),
         Ok(_) => Ok(()),
-        Err(_) if !folder(log).is_dir() => {
-            anyhow::bail!("the log cannot be {shown}: there is no such folder")
+        Err(_) if !folder(output).is_dir() => {
+            anyhow::bail!("the {what} cannot be {shown}: there is no such folder")
         }
         Err(_) => Ok(()),
     }
