@@ -9,6 +9,7 @@
 mod agree;
 mod bad_input;
 mod bare;
+mod bench;
 mod command_line;
 mod console;
 mod debian;
