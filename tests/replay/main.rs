@@ -20,6 +20,7 @@ mod ends;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod images;
+mod independent;
 mod kv;
 mod lab;
 mod linux;

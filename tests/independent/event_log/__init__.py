@@ -1,0 +1,1 @@
+"""The format of event logs, by the sections of docs/log-format.md."""
