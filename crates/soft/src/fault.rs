@@ -1,6 +1,6 @@
 //! What keeps an instruction from completing.
 
-use outlive_engine::Exit;
+use outlive_engine::{Exit, UnhandledExit};
 
 /// An exception (Intel SDM volume 3, 7.15).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -75,3 +75,13 @@ pub(crate) enum Reason {
 /// memory access, so it carries nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) struct Abort;
+
+/// The guest executes what is not memory.
+pub(crate) fn code_outside_of_ram(rip: u64) -> Reason {
+    unhandled("code outside of RAM", format!("instructions at {rip:#x} are not in RAM"))
+}
+
+/// Something that this processor does not do.
+pub(crate) fn unhandled(name: &str, detail: String) -> Reason {
+    Reason::Exit(Exit::Unhandled(UnhandledExit { name: name.to_owned(), detail }))
+}

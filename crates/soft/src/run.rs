@@ -18,12 +18,12 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use outlive_engine::{Exit, InterruptShadow, UnhandledExit};
+use outlive_engine::{Exit, InterruptShadow};
 
 use crate::block::{Block, Blocks, Place};
 use crate::cpu::{Cpu, not_canonical, number};
 use crate::decode;
-use crate::fault::{Abort, Reason};
+use crate::fault::{Abort, Reason, code_outside_of_ram};
 use crate::flags::bit;
 use crate::memory::{PAGE_BITS, next_page};
 use crate::native::{Entry, HOT, Link, Native, NativeCode, QUANTUM, Returned};
@@ -204,7 +204,7 @@ impl Runner {
                 return Some(Exit::Kicked);
             }
             if self.goes_by_steps() {
-                self.step();
+                self.step(self.goes_by_iterations());
             } else {
                 // As long as the window is wanted, it has to be looked for before each block.
                 self.cpu.memory.attention = self.window_wanted;
@@ -240,9 +240,15 @@ impl Runner {
     /// Whether the next instruction is to be executed alone. With RF it is, for RF ends when that instruction begins
     /// (Intel SDM volume 3, 18.3.1.1), and not when somebody stops the guest before it.
     fn goes_by_steps(&self) -> bool {
+        self.cpu.flags.has(bit::RF) || self.goes_by_iterations()
+    }
+
+    /// Whether of a REP string one iteration only is to be executed, for something may have to be done behind it. RF
+    /// alone is no reason: it is set again between iterations, and nobody looks.
+    fn goes_by_iterations(&self) -> bool {
         self.cpu.shadow != InterruptShadow::None
             || self.cpu.memory.mmio.is_answered()
-            || self.cpu.flags.has(bit::TF | bit::RF)
+            || self.cpu.flags.has(bit::TF)
             || debug::is_armed(&self.cpu)
     }
 
@@ -250,14 +256,17 @@ impl Runner {
     pub(crate) fn step_with_answer(&mut self) {
         self.cpu.memory.take_over_foreign_writes();
         self.take_over_writes();
-        self.step();
+        self.step(true);
     }
 
-    /// Executes one instruction, and what follows it: the end of a shadow, a trap.
-    fn step(&mut self) {
+    /// Executes one instruction, and what follows it: the end of a shadow, a trap. Of a REP string it executes one
+    /// iteration, or as many as the stop allows.
+    fn step(&mut self, one_iteration: bool) {
         let (shadow, traps) = (self.cpu.shadow, self.cpu.flags.has(bit::TF));
-        let before = self.cpu.retired;
-        let stop_at = std::mem::replace(&mut self.cpu.stop_at, before + 1);
+        let stop_at = self.cpu.stop_at;
+        if one_iteration {
+            self.cpu.stop_at = self.cpu.retired + 1;
+        }
         self.cpu.memory.mmio.begin();
         self.step_within(shadow, traps);
         self.cpu.stop_at = stop_at;
@@ -387,12 +396,5 @@ fn aborted(cpu: &mut Cpu, op: Option<&Op>) {
     interrupt::raise(cpu, exception);
 }
 
-/// The guest executes what is not memory.
-pub(crate) fn code_outside_of_ram(rip: u64) -> Reason {
-    unhandled("code outside of RAM", format!("instructions at {rip:#x} are not in RAM"))
-}
-
-/// Something that this processor does not do.
-pub(crate) fn unhandled(name: &str, detail: String) -> Reason {
-    Reason::Exit(Exit::Unhandled(UnhandledExit { name: name.to_owned(), detail }))
-}
+#[cfg(test)]
+mod tests;

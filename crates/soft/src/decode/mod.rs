@@ -230,7 +230,7 @@ extern "sysv64-unwind" fn too_long(cpu: &mut Cpu, _: &Op) -> Result<Step, Abort>
 /// The instruction goes on where there is no RAM.
 extern "sysv64-unwind" fn outside(cpu: &mut Cpu, op: &Op) -> Result<Step, Abort> {
     let rip = cpu.rip_of(op);
-    cpu.memory.abort(crate::run::code_outside_of_ram(rip))
+    cpu.memory.abort(crate::fault::code_outside_of_ram(rip))
 }
 
 #[cfg(test)]

@@ -10,8 +10,8 @@ use super::circumstances::{CodeSize, Flush};
 use super::tlb::Mode;
 use super::walk::{self, Failure, Paging, Translation};
 use super::{Kind, Memory, PAGE_BITS, is_canonical, is_in_upper_half, next_page};
+use crate::fault::unhandled;
 use crate::fault::{Abort, Exception, Reason};
-use crate::run::unhandled;
 
 impl Memory {
     /// The physical address of the instruction byte at `linear`.

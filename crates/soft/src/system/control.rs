@@ -8,9 +8,9 @@ use iced_x86::{Instruction, Mnemonic, OpKind};
 use super::debug;
 use crate::cpu::Cpu;
 use crate::decode::Selection;
+use crate::fault::unhandled;
 use crate::fault::{Abort, Exception};
 use crate::op::{Op, Step};
-use crate::run::unhandled;
 use crate::width::{Dword, Qword, Width, Word};
 
 /// Bits of CR0.

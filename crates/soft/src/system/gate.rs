@@ -171,7 +171,7 @@ fn commit(cpu: &mut Cpu, event: &Event, gate: &Gate, target: &Target) {
 fn refuse_tables_outside_of_ram(cpu: &mut Cpu, event: &Event) -> Result<(), Abort> {
     if let Some(Reason::Exit(Exit::MmioRead { address, .. })) = &cpu.memory.reason {
         let detail = format!("delivery of vector {} reads a table at {:#x}", event.vector, address.0);
-        return cpu.memory.abort(crate::run::unhandled("descriptor table outside of RAM", detail));
+        return cpu.memory.abort(crate::fault::unhandled("descriptor table outside of RAM", detail));
     }
     Err(Abort)
 }

@@ -4,10 +4,10 @@ use outlive_engine::Segment;
 
 use super::descriptor::{Descriptor, Selector, null_segment};
 use crate::cpu::{Cpu, number};
+use crate::fault::unhandled;
 use crate::fault::{Abort, Exception, vector};
 use crate::memory::is_canonical;
 use crate::op::segment;
-use crate::run::unhandled;
 
 /// A code segment that passed its checks.
 #[derive(Clone, Copy, Debug)]

@@ -1,9 +1,9 @@
 //! What comes before an instruction, and what each one leaves behind.
 
 use crate::cpu::Cpu;
+use crate::fault::unhandled;
 use crate::fault::{Abort, Exception, vector};
 use crate::op::Op;
-use crate::run::unhandled;
 
 /// Bits of CR0 (Intel SDM volume 3, 2.5).
 const MP: u64 = 1 << 1;
