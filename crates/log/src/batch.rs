@@ -45,7 +45,7 @@ pub const FULL_TIME: u64 = 1_000_000_000;
 
 /// The same for a *quiet* batch, which holds nothing but the passing of time: ticks, time reads and interrupts. Whoever
 /// loses one loses little, and longer batches compress better.
-pub const FULL_QUIET_TIME: u64 = 5_000_000_000;
+pub const FULL_QUIET_TIME: u64 = 10_000_000_000;
 
 /// The longest entry, once encoded. It fits any batch that is not full.
 pub const MAXIMUM_ENTRY: usize = MAXIMUM_BYTES - FULL_BYTES - MAXIMUM_BEGINNING;

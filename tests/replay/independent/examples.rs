@@ -65,7 +65,7 @@ fn the_file_of_the_page_is_a_good_log_and_is_read_as_the_page_says() {
     fs::write(&log, [text.as_bytes(), &bytes_of(&table)].concat()).unwrap();
     let entries = agrees(&log, &["time-read", "clock-tick", "end"]);
     let times: Vec<_> = entries.iter().map(|entry| entry["guest_nanoseconds"].as_u64().unwrap()).collect();
-    assert_eq!(times, [256, 7_000_000_000, 7_010_000_000, 7_010_000_000]);
+    assert_eq!(times, [256, 12_000_000_000, 12_010_000_000, 12_010_000_000]);
     assert_eq!(LogReader::open(&log).unwrap().entries(), Some(4));
 }
 

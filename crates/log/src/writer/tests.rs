@@ -71,10 +71,10 @@ fn a_batch_reaches_the_file_after_some_guest_time_and_by_a_flush() {
     let header = length();
     log.append(&Entry::Time(time(256)), NONE).unwrap();
     assert_eq!(length(), header);
-    log.append(&Entry::Time(time(5_000_000_256)), NONE).unwrap();
+    log.append(&Entry::Time(time(10_000_000_256)), NONE).unwrap();
     let full = length();
     assert!(full > header);
-    log.append(&Entry::Time(time(5_000_000_512)), NONE).unwrap();
+    log.append(&Entry::Time(time(10_000_000_512)), NONE).unwrap();
     log.flush().unwrap();
     let flushed = length();
     assert!(flushed > full);
@@ -130,7 +130,7 @@ fn after_an_error_nothing_more_is_written() {
 #[test]
 fn a_small_file_is_frozen() {
     let end = End { reason: EndReason::PowerOff, exit: ExitNumber(4), state: None };
-    let entries = [entry(), Entry::Time(time(7_000_000_000)), tick(at(4, 0, 0), 7_010_000_000)];
+    let entries = [entry(), Entry::Time(time(12_000_000_000)), tick(at(4, 0, 0), 12_010_000_000)];
     let bytes = sample::file(&[&entries[..], &[Entry::End(Box::new(end))]].concat());
     let start = LogReader::new(io::Cursor::new(&bytes)).unwrap().start() as usize;
     let text = r#"outlive event log
@@ -167,8 +167,8 @@ mac = "02:00:00:00:00:01"
     assert_eq!(String::from_utf8_lossy(&bytes[..start]), text);
     let digits: String = bytes[start..].iter().map(|byte| format!("{byte:02x}")).collect();
     let expected = [
-        "4210000000fe7265ebb7426bfc00020000000000fbe80304fc14ee84064229000000161e25fe790d9af00002",
-        "0200fd00863ba101000000fd00863ba10100000000fbb80b6604fd0039a84303000000670004004908000000",
+        "4210000000fe7265eb564b863900020000000000fbe80304fcdc052d0b4229000000161e25fe5166806b0002",
+        "0200fd007841cb02000000fd007841cb0200000000fbb80b6604fd001db49705000000670004004908000000",
         "401b1179f856753301fba802000000004618000000a8af64fdf48781effb0200000000000004000000000000",
         "000200000000000000",
     ];
