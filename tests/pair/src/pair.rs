@@ -123,6 +123,11 @@ impl Pair {
         backup_log(self.folder.path())
     }
 
+    /// Where the page is put that tells of the rehearsal.
+    pub fn page(&self) -> PathBuf {
+        self.folder.path().join("report.html")
+    }
+
     /// Where that part of the log is put that the backup had when it took over.
     pub fn received_log(&self) -> PathBuf {
         self.folder.path().join("received.log")

@@ -1,6 +1,6 @@
 //! The strictest check: the primary's event log is replayed, and must come to the state that the backup went live with.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -45,6 +45,23 @@ fn replaying(log: &Path, option: &str) -> anyhow::Result<Output> {
         bail!("the replay ended with {}: {} {}", output.status, told.trim(), errors.trim());
     }
     Ok(output)
+}
+
+/// Makes a page with plots of a log and of what the sides of the pair went through.
+///
+/// # Errors
+/// When that fails, or the page does not tell of the pair.
+pub fn report(log: &Path, histories: &[&Path], page: &Path) -> anyhow::Result<()> {
+    let mut command = Command::new(outlive()?);
+    command.args(["log", "report"]).arg(log).arg("-o").arg(page).stdin(Stdio::null());
+    for history in histories {
+        command.arg("--history").arg(history);
+    }
+    let output = command.output().context("cannot start the report")?;
+    ensure!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr).trim());
+    let page = fs::read_to_string(page).context("the page cannot be read")?;
+    ensure!(page.contains("Lag of the backup"), "the page does not tell of the pair");
+    Ok(())
 }
 
 /// Copies the batches of a log that hold its first entries, so many as a backup has received.

@@ -136,6 +136,8 @@ pub struct Report {
     pub answers: usize,
     /// Where the evidence is, if it is kept.
     pub folder: Option<PathBuf>,
+    /// A page with plots, if it is kept.
+    pub page: Option<PathBuf>,
     /// The command that replays the primary's log, if that is kept.
     pub replay: Option<String>,
 }
@@ -151,6 +153,7 @@ pub fn rehearse(scenario: Scenario, options: &Options) -> Report {
         pause: None,
         answers: 0,
         folder: None,
+        page: None,
         replay: None,
     };
     let begun = Folder::new(options.keep.as_deref(), &name)

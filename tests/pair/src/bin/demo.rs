@@ -110,6 +110,9 @@ fn show(report: &Report, paint: Paint) {
     if let Some(folder) = &report.folder {
         println!("  kept: {}", folder.display());
     }
+    if let Some(page) = &report.page {
+        println!("  a page with plots: {}", page.display());
+    }
     if let Some(replay) = &report.replay {
         println!("  again: {replay}");
     }

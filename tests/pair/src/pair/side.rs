@@ -25,6 +25,7 @@ pub struct Side {
     ended: Option<ExitStatus>,
     console: PathBuf,
     errors: PathBuf,
+    history: PathBuf,
 }
 
 impl Side {
@@ -37,6 +38,7 @@ impl Side {
     ) -> anyhow::Result<Self> {
         let console = folder.join(format!("{name}.console"));
         let errors = folder.join(format!("{name}.events"));
+        let history = folder.join(format!("{name}.history"));
         let create =
             |path: &Path| File::create(path).with_context(|| format!("cannot make {}", path.display()));
         // Both programs become what they are told to start, so this is the process of `outlive` itself.
@@ -45,6 +47,8 @@ impl Side {
             .arg(outlive()?)
             .args(["--trace-format", "json", name])
             .args(words)
+            .arg("--history")
+            .arg(&history)
             // What is told by default is what is looked for.
             .env_remove("OUTLIVE_TRACE")
             .env("OUTLIVE_CACHE", folder.join("cache"))
@@ -53,12 +57,17 @@ impl Side {
             .stderr(create(&errors)?)
             .spawn()
             .with_context(|| format!("cannot start the {name}"))?;
-        Ok(Self { name, process, ended: None, console, errors })
+        Ok(Self { name, process, ended: None, console, errors, history })
     }
 
     /// What it was started as.
     pub fn name(&self) -> &'static str {
         self.name
+    }
+
+    /// The file in which it keeps what it goes through.
+    pub(crate) fn history(&self) -> &Path {
+        &self.history
     }
 
     /// Sends it a signal. One that has ended gets none.

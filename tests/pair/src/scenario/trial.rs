@@ -217,7 +217,16 @@ impl Trial {
         if let Err(error) = self.judge_replay() {
             self.verdicts.judge("the primary's log can be replayed", Err::<String, _>(format!("{error:#}")));
         }
+        self.judge_page();
         self.report(outcome.as_ref(), report);
+    }
+
+    /// Has a page made of the backup's log, which tells the guest's whole life, and of what both sides kept.
+    fn judge_page(&mut self) {
+        let histories = [self.pair.primary.history(), self.pair.backup.history()];
+        let made = replay::report(&self.pair.backup_log(), &histories, &self.pair.page());
+        let outcome = made.map(|()| String::new()).map_err(|error| format!("{error:#}"));
+        self.verdicts.judge("a page tells of it", outcome);
     }
 
     fn judge_history(&mut self, outcome: &Outcome) {
@@ -301,6 +310,7 @@ impl Trial {
             let beginning = self.pair.received_log();
             let log = if beginning.exists() { beginning } else { self.pair.log() };
             report.folder = Some(self.pair.folder.path().to_owned());
+            report.page = Some(self.pair.page()).filter(|page| page.exists());
             report.replay = Some(replay::command(&log));
         }
     }
