@@ -177,6 +177,12 @@ impl Surroundings {
         if !is_script {
             child.env("OUTLIVE_CACHE", self.path("cache"));
         }
+        // What cargo tells its tests a person's shell does not have, and build scripts would run again for it.
+        for (name, _) in std::env::vars() {
+            if ["CARGO_MANIFEST_", "CARGO_PKG_", "NEXTEST"].iter().any(|start| name.starts_with(start)) {
+                child.env_remove(name);
+            }
+        }
         Running::new(child, command)
     }
 }
