@@ -120,7 +120,7 @@ enum Command {
     /// Exit status: as `run`, and 3 when the other side goes on.
     #[command(after_help = "Examples:
   outlive primary redis.toml --keys redis.keys --listen 192.0.2.1:7475
-  outlive primary guest-images/kv.toml --plain --listen 127.0.0.1:7475 --log primary.log")]
+  outlive primary redis.toml --plain --listen 127.0.0.1:7475 --log primary.log")]
     Primary(pair::primary::Arguments),
     /// Run a guest that survives the death of this host: the side that takes over.
     ///
@@ -130,7 +130,7 @@ enum Command {
     /// Exit status: as `run`, and 3 when the other side goes on.
     #[command(after_help = "Examples:
   outlive backup redis.toml --keys redis.keys --connect 192.0.2.1:7475
-  outlive backup guest-images/kv.toml --plain --connect 127.0.0.1:7475")]
+  outlive backup redis.toml --plain --connect 127.0.0.1:7475")]
     Backup(pair::backup::Arguments),
     /// Tell how the sides of pairs on this host stand.
     #[command(after_help = "Examples:\n  outlive status\n  outlive status --json | jq .protected")]
