@@ -12,8 +12,10 @@ use outlive_replay::EventLog;
 use super::{Pace, ToDriver, VcpuEvent};
 use crate::LogPosition;
 
-/// Entries that nobody waits for are sent when they are so old, or when there are [`MANY_BYTES`] of them.
-const OLD: Duration = Duration::from_millis(1);
+/// Entries that nobody waits for are sent when they are so old, or when there are [`MANY_BYTES`] of them. A batch costs both
+/// hosts some tens of microseconds however little is in it, so a guest that computes, and is interrupted a few hundred
+/// times a second, shall not send one for each interrupt.
+const OLD: Duration = Duration::from_millis(5);
 /// See [`OLD`].
 const MANY_BYTES: usize = FULL_BYTES / 4;
 /// Outputs do not wait, but of a guest that makes many, those of so short a time share a batch. Each batch takes both
@@ -21,7 +23,7 @@ const MANY_BYTES: usize = FULL_BYTES / 4;
 const DISTANCE: Duration = Duration::from_micros(200);
 
 /// The log of a machine that is live. It is cut where an output has been made, so that this can leave soon; before the
-/// guest sleeps; and often enough to keep a backup near. What came in is sent at the first cut behind a millisecond: a frame that
+/// guest sleeps; and often enough to keep a backup near. What came in and was not answered is sent within `OLD`: a frame that
 /// dies with this host is missed until its sender repeats it, a fifth of a second later or more.
 ///
 /// A file gets the same batches before anybody else, so it holds whatever the backup has. If it takes no more, that is
