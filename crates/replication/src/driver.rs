@@ -9,7 +9,10 @@
 //! messages that have arrived together, which one acknowledgement answers. What is to be sent goes out before the next
 //! message is looked at, for somebody waits for it.
 //!
-//! All outputs of a side leave on its driver's thread, behind a look at the clock each. Claims are made on a thread of
+//! A driver is a future. Its own thread polls it whenever something has come, and the vCPU thread does where it has cut a
+//! batch, so that it is sent without a wake-up: see `driver/task.rs`.
+//!
+//! All outputs of a side leave in its driver, behind a look at the clock each. Claims are made on a thread of
 //! their own, because storage that is away may block its caller for as long as it likes.
 
 mod alarm;
@@ -20,6 +23,7 @@ mod link;
 mod precedence;
 mod primary;
 mod status;
+mod task;
 
 use std::thread::JoinHandle;
 

@@ -23,7 +23,7 @@ pub use outbox::{FollowerOutputs, Outbox};
 pub use pace::Pace;
 pub use pair_log::PairLog;
 pub use queue::ToDriver;
-pub(crate) use queue::{FromVcpu, queue};
+pub(crate) use queue::{CarryOn, FromVcpu, queue};
 
 /// What a vCPU thread tells its driver.
 #[derive(Debug)]

@@ -1,10 +1,10 @@
 //! A driver runs before other threads.
 //!
-//! Each output waits until three threads have been awake in turn: this side's driver, the other side's, and this one
-//! again. On a host that is busy, not least with the guest itself, each of them would stand in line for a good part of a
-//! millisecond, and a driver that stands in line for longer sends no heartbeat: the other side would take over for nothing.
-//! So a driver asks for a real-time priority, the lowest there is (sched(7), `SCHED_RR`). What it does between two waits
-//! takes some tens of microseconds. Threads that it starts, for claims, have the priority too, and do little but wait.
+//! Each output waits until two threads have been awake in turn, the backup's driver and the primary's. On a host that is
+//! busy, not least with the guest itself, each of them would stand in line for a good part of a millisecond, and a driver
+//! that stands in line for longer sends no heartbeat: the other side would take over for nothing. So a driver asks for a
+//! real-time priority, the lowest there is (sched(7), `SCHED_RR`). What it does between two waits takes some tens of
+//! microseconds. Threads that it starts, for claims, have the priority too, and do little but wait.
 //!
 //! The host grants that to root, to who has CAP_SYS_NICE, and up to the resource limit on real-time priorities. Without it a
 //! driver works all the same.

@@ -24,10 +24,10 @@ impl<S> Outbox<S> {
 
 impl<S> OutputSink for Outbox<S> {
     fn output(&mut self, output: Output) -> Result<(), LiveError> {
-        // All others wait for the cut, which the driver wakes up for.
+        // All others wait for the cut.
         let leaves_at_once = matches!(&output, Output::Disk { operation: DiskOperation::Read { .. }, .. });
         let event = VcpuEvent::Output { output, made: clock::now() };
-        let is_taken = if leaves_at_once { self.0.tell(event) } else { self.0.put(event) };
+        let is_taken = if leaves_at_once { self.0.bring(event) } else { self.0.put(event) };
         if is_taken { Ok(()) } else { Err(LiveError::OutputsGone) }
     }
 }

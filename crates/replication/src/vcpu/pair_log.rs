@@ -93,7 +93,7 @@ impl<S> PairLog<S> {
         if let Some((bytes, end)) = self.finish() {
             self.sent = Some(Instant::now());
             // Without a driver the machine is about to be stopped.
-            self.driver.tell(VcpuEvent::Cut { bytes, end });
+            self.driver.bring(VcpuEvent::Cut { bytes, end });
         }
     }
 }

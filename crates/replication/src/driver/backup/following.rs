@@ -17,7 +17,8 @@ use crate::LogPosition;
 use crate::clock;
 use crate::driver::link::Link;
 use crate::driver::status::{Rate, Reports};
-use crate::driver::{Claims, DriverThread, StatusBoard, StopMachine, WaitError, precedence};
+use crate::driver::task::Task;
+use crate::driver::{Claims, DriverThread, Outcome, StatusBoard, StopMachine, WaitError, precedence};
 use crate::gate::OutputGate;
 use crate::message::{FromBackup, PrimaryHello, Timing};
 use crate::protocol::Backup;
@@ -215,7 +216,8 @@ impl Following {
         file: Option<LogFile>,
     ) -> std::io::Result<(BackupMachine<S>, DriverThread)> {
         let Self { runtime, connection, hello } = self;
-        let (driver, vcpu) = queue();
+        let task = Task::new(&runtime);
+        let (driver, vcpu) = queue(task.carrier());
         let (feed, fed) = channel();
         let machine = BackupMachine {
             feed: Feed::new(fed, driver.clone(), counting, file),
@@ -258,7 +260,7 @@ impl Following {
         );
         let drive = move || {
             precedence::take();
-            runtime.block_on(make(hello.timing).drive())
+            task.run(&runtime, make(hello.timing).drive()).unwrap_or(Outcome::MachineGone)
         };
         let thread = std::thread::Builder::new().name("driver".to_owned()).spawn(drive)?;
         Ok((machine, DriverThread::new(thread)))

@@ -17,7 +17,8 @@ use tokio::time::timeout;
 use super::driver;
 use crate::clock;
 use crate::driver::link::Link;
-use crate::driver::{Claims, DriverThread, StatusBoard, StopMachine, WaitError, precedence};
+use crate::driver::task::Task;
+use crate::driver::{Claims, DriverThread, Outcome, StatusBoard, StopMachine, WaitError, precedence};
 use crate::message::{FromBackup, FromPrimary, PrimaryHello, Timing};
 use crate::protocol::Primary;
 use crate::transport::{Listener, PrimaryConnection, Security};
@@ -136,7 +137,8 @@ impl Paired {
         file: Option<LogFile>,
     ) -> std::io::Result<(Outbox<S>, PairLog<S>, DriverThread)> {
         let Self { runtime, listener, connection, timing } = self;
-        let (to_driver, vcpu) = queue();
+        let task = Task::new(&runtime);
+        let (to_driver, vcpu) = queue(task.carrier());
         let pace = Pace::default();
         let outbox = Outbox::new(to_driver.clone());
         let log = PairLog::new(to_driver, pace.clone(), EntryNumber(0), Bases::default(), file);
@@ -145,10 +147,10 @@ impl Paired {
             precedence::take();
             let core = Primary::new(timing, clock::now());
             let driver = driver(core, side, Link::new(connection), vcpu, pace);
-            let outcome = runtime.block_on(driver.drive());
+            let outcome = task.run(&runtime, driver.drive());
             // Strangers are turned away to the end.
             drop(listener);
-            outcome
+            outcome.unwrap_or(Outcome::MachineGone)
         };
         let thread = std::thread::Builder::new().name("driver".to_owned()).spawn(drive)?;
         Ok((outbox, log, DriverThread::new(thread)))

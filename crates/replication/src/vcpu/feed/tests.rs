@@ -16,7 +16,7 @@ struct Channel {
 impl Channel {
     fn new() -> Self {
         let (to_feed, fed) = channel();
-        let (driver, told) = queue();
+        let (driver, told) = queue(std::sync::Arc::new(|| false));
         let feed = Feed::new(fed, driver, Counting::Steps, None);
         Self { feed, to_feed, told, encoder: BatchEncoder::new(EntryNumber(0)) }
     }

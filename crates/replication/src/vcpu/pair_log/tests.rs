@@ -10,7 +10,7 @@ use crate::vcpu::{FromVcpu, queue};
 
 /// A driver that nobody drives, and what it was told.
 fn log(file: Option<LogFile>) -> (PairLog<()>, Told) {
-    let (driver, queue) = queue();
+    let (driver, queue) = queue(std::sync::Arc::new(|| false));
     let told = Told { queue, events: VecDeque::new() };
     (PairLog::new(driver, Pace::default(), EntryNumber(0), Bases::default(), file), told)
 }
