@@ -17,8 +17,9 @@
 //!
 //! It is done where it pays: not for a batch of less than [`COMPRESSED_FROM`] bytes of entries, as a logging channel
 //! sends them with each output, and not if nothing becomes shorter. It is zstd's fastest level, for the guest waits
-//! meanwhile. The frame has no checksum of its own, because the section has one, and it says how long the entries
-//! are: a reader takes memory for no more than a batch may have, and for no more than a frame of that length can hold.
+//! meanwhile; but a slower one for the quiet batches of many seconds that an idle guest's log consists of. The frame has
+//! no checksum of its own, because the section has one, and it says how long the entries are: a reader takes memory for
+//! no more than a batch may have, and for no more than a frame of that length can hold.
 //!
 //! Entries in a compressed batch have no place in the file. Whatever is wrong with one is told at the beginning of
 //! the batch.
@@ -28,7 +29,7 @@ mod decoder;
 
 use outlive_engine::{GuestTime, InstructionCount};
 
-use self::compression::{Compressor, Noise};
+use self::compression::{Compressor, LEVEL, Noise, THOROUGH_LEVEL};
 use crate::encoding::{self, Bases, Context, DecodeError, put};
 use crate::entry::{Entry, EntryNumber, Input};
 use crate::file::section::{FRAME_BYTES, Kind, MAXIMUM_BYTES, put_section};
@@ -199,9 +200,18 @@ impl BatchEncoder {
 
     /// Whether the batch should end here.
     pub fn is_full(&self) -> bool {
-        let since = self.context.bases().time.nanoseconds().saturating_sub(self.begun.nanoseconds());
         let full_time = if self.is_quiet { FULL_QUIET_TIME } else { FULL_TIME };
-        self.body.len() >= FULL_BYTES || self.entries > 0 && since >= full_time
+        self.body.len() >= FULL_BYTES || self.entries > 0 && self.lasted() >= full_time
+    }
+
+    /// How long it has gone on, in nanoseconds of guest time, if there is an entry in it.
+    fn lasted(&self) -> u64 {
+        self.context.bases().time.nanoseconds().saturating_sub(self.begun.nanoseconds())
+    }
+
+    /// Whether nothing but the passing of time is in the batch: ticks, time reads and interrupts.
+    pub fn is_quiet(&self) -> bool {
+        self.entries == 0 || self.is_quiet
     }
 
     /// Whether there is no entry in the batch.
@@ -236,7 +246,9 @@ impl BatchEncoder {
         }
         let mut beginning = self.beginning();
         let mut entries = &self.body[..];
-        if let Some(frame) = self.compressor.compress(&self.body, &self.noise) {
+        // One that took that long comes seldom.
+        let level = if self.is_quiet && self.lasted() >= FULL_TIME { THOROUGH_LEVEL } else { LEVEL };
+        if let Some(frame) = self.compressor.compress(&self.body, &self.noise, level) {
             beginning[0] |= COMPRESSED;
             entries = frame;
         }

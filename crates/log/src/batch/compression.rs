@@ -13,7 +13,10 @@ use crate::file::MAXIMUM_BYTES;
 pub const COMPRESSED_FROM: usize = 256;
 
 /// The fastest of zstd's ordinary levels.
-const LEVEL: i32 = 1;
+pub(super) const LEVEL: i32 = 1;
+
+/// For what is to become short and comes seldom: a few milliseconds for a full batch.
+pub(super) const THOROUGH_LEVEL: i32 = 12;
 
 /// A block of a zstd frame holds no more (RFC 8878, 3.1.1.2.4).
 const MAXIMUM_BLOCK: usize = 128 << 10;
@@ -62,8 +65,8 @@ pub(super) struct Noise {
 }
 
 impl Compressor {
-    /// The compressed body, if it is long enough and gets shorter.
-    pub(super) fn compress(&mut self, body: &[u8], noise: &[Noise]) -> Option<&[u8]> {
+    /// The body, compressed at that level, if it is long enough and gets shorter.
+    pub(super) fn compress(&mut self, body: &[u8], noise: &[Noise], level: i32) -> Option<&[u8]> {
         for memory in [&mut self.frame, &mut self.regular, &mut self.noise] {
             memory.clear();
             memory.shrink_to(KEPT_BYTES);
@@ -75,8 +78,9 @@ impl Compressor {
         // If zstd fails, for want of memory, a batch is as good without compression.
         let context = match &mut self.context {
             Some(context) => context,
-            none => none.insert(bulk::Compressor::new(LEVEL).ok()?),
+            none => none.insert(bulk::Compressor::new(level).ok()?),
         };
+        context.set_compression_level(level).ok()?;
         self.frame.reserve(compress_bound(self.regular.len()) + self.noise.len());
         context.compress_to_buffer(&self.regular, &mut self.frame).ok()?;
         self.frame.extend_from_slice(&self.noise);

@@ -1,7 +1,7 @@
 //! Addresses and sockets.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use rustix::net::sockopt;
@@ -28,11 +28,20 @@ pub(super) fn prepare(stream: &TcpStream) -> io::Result<()> {
 
 /// All addresses of `host:port`; at least one.
 pub(super) async fn resolve(address: &str) -> io::Result<Vec<SocketAddr>> {
-    let addresses: Vec<_> = lookup_host(address).await?.collect();
-    if addresses.is_empty() {
+    let found = match lookup_host(address).await {
+        Ok(found) => found.collect(),
+        Err(error) => localhost(address).ok_or(error)?,
+    };
+    if found.is_empty() {
         return Err(io::Error::new(io::ErrorKind::NotFound, "the name has no address"));
     }
-    Ok(addresses)
+    Ok(found)
+}
+
+/// The addresses of `localhost:port`, which is the loopback on a host without a file of names too (RFC 6761, section 6.3).
+fn localhost(address: &str) -> Option<Vec<SocketAddr>> {
+    let port = address.strip_prefix("localhost:")?.parse().ok()?;
+    Some(vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()])
 }
 
 /// Whether the address is this host's loopback, in either form.

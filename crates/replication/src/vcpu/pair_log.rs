@@ -12,10 +12,11 @@ use outlive_replay::EventLog;
 use super::{Pace, ToDriver, VcpuEvent};
 use crate::LogPosition;
 
-/// Entries that nobody waits for are sent when they are so old, or when there are [`MANY_BYTES`] of them. A batch costs both
-/// hosts some tens of microseconds however little is in it, so a guest that computes, and is interrupted a few hundred
-/// times a second, shall not send one for each interrupt.
-const OLD: Duration = Duration::from_millis(5);
+/// Entries that nobody waits for are sent when they are so old, or when there are [`MANY_BYTES`] of them.
+const OLD: Duration = Duration::from_millis(1);
+/// The same where only time has passed. A batch costs both hosts some tens of microseconds however little is in it, so a
+/// guest that computes, and is interrupted a few hundred times a second, shall not send one for each interrupt.
+const OLD_QUIET: Duration = Duration::from_millis(5);
 /// See [`OLD`].
 const MANY_BYTES: usize = FULL_BYTES / 4;
 /// Outputs do not wait, but of a guest that makes many, those of so short a time share a batch. Each batch takes both
@@ -138,7 +139,8 @@ impl<S> EventLog for PairLog<S> {
 
     fn wants_cut(&self, sleep: Option<Duration>) -> bool {
         let is_due = || self.is_urgent && self.sent.is_none_or(|sent| sent.elapsed() >= DISTANCE);
-        let is_old = || self.begun.is_some_and(|begun| begun.elapsed() > OLD);
+        let old = if self.batch.is_quiet() { OLD_QUIET } else { OLD };
+        let is_old = || self.begun.is_some_and(|begun| begun.elapsed() > old);
         !self.batch.is_empty() && (sleep.is_some() || self.batch.bytes() > MANY_BYTES || is_due() || is_old())
     }
 

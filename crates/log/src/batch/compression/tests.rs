@@ -130,10 +130,10 @@ fn an_idle_guest_takes_less_than_two_thirds() {
 #[test]
 fn a_short_body_and_one_that_gets_no_shorter_stay_as_they_are() {
     let mut compressor = Compressor::default();
-    assert_eq!(compressor.compress(&[7; COMPRESSED_FROM - 1], &[]), None);
+    assert_eq!(compressor.compress(&[7; COMPRESSED_FROM - 1], &[], LEVEL), None);
     assert!(compressor.context.is_none(), "no memory was taken");
-    assert!(compressor.compress(&[7; COMPRESSED_FROM], &[]).is_some_and(|frame| frame.len() < 30));
-    assert_eq!(compressor.compress(&sample::noise(1, 10_000), &[]), None);
+    assert!(compressor.compress(&[7; COMPRESSED_FROM], &[], LEVEL).is_some_and(|frame| frame.len() < 30));
+    assert_eq!(compressor.compress(&sample::noise(1, 10_000), &[], LEVEL), None);
 }
 
 /// Frozen as bytes, for another zstd may compress otherwise: what was compressed once stays readable.

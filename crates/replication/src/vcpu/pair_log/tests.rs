@@ -1,7 +1,7 @@
 use std::collections::VecDeque;
 
 use outlive_engine::{ExitNumber, GuestTime};
-use outlive_log::entry::{Check, End, OutputMarker, StateDigest};
+use outlive_log::entry::{Check, End, Input, Landmark, OutputMarker, StateDigest};
 use outlive_log::header::{Counting, Header, Image, Machine};
 use outlive_log::{BatchDecoder, LogReader};
 
@@ -99,11 +99,16 @@ fn an_output_wants_a_cut_and_a_time_read_alone_does_not_yet() {
 }
 
 #[test]
-fn entries_that_nobody_waits_for_are_sent_all_the_same() {
+fn entries_that_nobody_waits_for_are_sent_all_the_same_and_the_passing_of_time_last() {
     let (mut log, _told) = log(None);
     log.append(&time(1), NONE).unwrap();
-    log.begun = Instant::now().checked_sub(2 * OLD);
+    log.begun = Instant::now().checked_sub(2 * OLD_QUIET);
     assert!(log.wants_cut(None));
+    log.begun = Instant::now().checked_sub(OLD_QUIET / 2);
+    assert!(!log.wants_cut(None), "there is time");
+    let at = Landmark { exit: ExitNumber(1), since_exit: 0, rip: 0 };
+    log.append(&Entry::Input { at, input: Input::Console(b"x".to_vec()) }, NONE).unwrap();
+    assert!(log.wants_cut(None), "what came in is lost with this host");
 }
 
 #[test]
