@@ -17,7 +17,7 @@
 //!
 //! It is done where it pays: not for a batch of less than [`COMPRESSED_FROM`] bytes of entries, as a logging channel
 //! sends them with each output, and not if nothing becomes shorter. It is zstd's fastest level, for the guest waits
-//! meanwhile; but a slower one for the quiet batches of many seconds that an idle guest's log consists of. The frame has
+//! meanwhile; but a slower one for the quiet batches of a second and more that an idle guest's log consists of. The frame has
 //! no checksum of its own, because the section has one, and it says how long the entries are: a reader takes memory for
 //! no more than a batch may have, and for no more than a frame of that length can hold.
 //!

@@ -15,7 +15,7 @@ pub const COMPRESSED_FROM: usize = 256;
 /// The fastest of zstd's ordinary levels.
 pub(super) const LEVEL: i32 = 1;
 
-/// For what is to become short and comes seldom: a few milliseconds for a full batch.
+/// A slower one, for what is to become short and comes seldom.
 pub(super) const THOROUGH_LEVEL: i32 = 12;
 
 /// A block of a zstd frame holds no more (RFC 8878, 3.1.1.2.4).
