@@ -57,6 +57,8 @@ def pair_lines:
         "round trip"; $judged["gate_\($name)"] | of_ratio);
     line("protected redis: requests per second"; $medians["both primary"]; $medians["both run"]; "unprotected";
       $judged.throughput | of_ratio),
+    line("  and by an unprotected one with a replay"; $medians["both primary"]; $medians["both beside"];
+      "with replay"; null),
     line("  GET, ms, one client, median"; $medians["GET 1 median primary"]; $medians["GET 1 median run"];
       "unprotected"; null),
     gate("1"; "one client"),
