@@ -5,6 +5,10 @@ use std::process::{Command, Stdio};
 
 use super::{checkout, in_lab};
 
+/// Seconds after which the lab gives up: a little before the test would be ended (.config/nextest.toml), so that it
+/// can say what stood still in there.
+const PATIENCE: &str = "450";
+
 /// Runs the tests of this program whose names contain one of `filters` in the lab, where this folder can be written.
 pub(crate) fn run_in_lab(filters: &[&str], writable: Option<&Path>) {
     if in_lab() {
@@ -19,6 +23,7 @@ pub(crate) fn run_in_lab(filters: &[&str], writable: Option<&Path>) {
         assert!(list.contains(": test\n"), "no test is named {filter}: {list}");
     }
     let mut lab = Command::new(checkout().join("scripts/kvm-lab"));
+    lab.args(["--timeout", PATIENCE]);
     if let Some(folder) = writable {
         lab.arg("--share").arg(folder);
     }
